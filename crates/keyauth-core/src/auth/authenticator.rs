@@ -1,0 +1,185 @@
+//! The handle that services hold.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+
+use super::admission::{Admission, AuthenticatorId};
+use super::dyn_lookup::DynLookup;
+use super::timekeeper::Timekeeper;
+use crate::{
+    Clock, Denial, KeyLookup, KeyRecord, Keyring, LookupError, Parsed, Peek, PresentedKey,
+    RequestFacts, SystemClock, admit,
+};
+
+/// A lookup under way; see [`Authenticator::find`].
+pub type LookupFuture =
+    Pin<Box<dyn Future<Output = Result<Option<Arc<KeyRecord>>, LookupError>> + Send>>;
+
+/// Decides whether a presented key is let through.
+///
+/// A concrete handle that clones for the price of a counter; what it stands on is erased.
+///
+/// [`verify`](Authenticator::verify) is the whole decision, for application code. A
+/// middleware takes the steps one by one, because the first and the last need no await:
+/// [`parse`](Authenticator::parse), [`peek`](Authenticator::peek),
+/// [`find`](Authenticator::find) where the peek said so, [`judge`](Authenticator::judge).
+///
+/// # Example
+///
+/// ```
+/// use keyauth_core::{Authenticator, Denial, KeyStore, MemoryStore, NewKey, RequestFacts};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let key = store.issue(NewKey::named("ada")).await?;
+///
+/// let auth = Authenticator::new(store);
+/// let decision = auth.verify(key.reveal(), &RequestFacts::new()).await?;
+/// let admission = decision.expect("a fresh key is admitted");
+/// assert_eq!(admission.key_id(), key.id());
+///
+/// let denied = auth.verify("sk_guessed", &RequestFacts::new()).await?;
+/// assert_eq!(denied.err(), Some(Denial::InvalidKey));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Authenticator(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    id: AuthenticatorId,
+    keyring: Keyring,
+    lookup: Arc<dyn DynLookup>,
+    time: Arc<Timekeeper>,
+    limits_warning: Arc<Once>,
+}
+
+impl Authenticator {
+    /// Decides by the records of a lookup and by the machine's clock.
+    pub fn new(lookup: impl KeyLookup + 'static) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let keyring = lookup.keyring().clone();
+        Self(Arc::new(Inner {
+            id: AuthenticatorId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            keyring,
+            lookup: Arc::new(lookup),
+            time: Arc::new(Timekeeper::new(Arc::new(SystemClock::new()))),
+            limits_warning: Arc::new(Once::new()),
+        }))
+    }
+
+    /// Decides by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        let inner = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Inner {
+            time: Arc::new(Timekeeper::new(clock)),
+            ..inner
+        }))
+    }
+
+    /// Decides about a key from its text to the end.
+    ///
+    /// The outer result says whether there is an answer, the inner one which.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] where there is no answer.
+    pub async fn verify(
+        &self,
+        key: &str,
+        facts: &RequestFacts<'_>,
+    ) -> Result<Result<Admission, Denial>, LookupError> {
+        let Parsed::Key(key) = self.parse(key.as_bytes()) else {
+            return Ok(Err(Denial::InvalidKey));
+        };
+        let record = match self.peek(key) {
+            Peek::Found(record) => Some(record),
+            Peek::Unknown => None,
+            Peek::Ask => self.find(key).await?,
+        };
+        Ok(record
+            .ok_or(Denial::InvalidKey)
+            .and_then(|record| self.judge(record, facts)))
+    }
+
+    /// The keyring that says which texts are keys.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.0.keyring
+    }
+
+    /// Says what a presented text is, without asking anybody.
+    #[must_use]
+    pub fn parse<'a>(&self, text: &'a [u8]) -> Parsed<'a> {
+        self.0.keyring.parse(text)
+    }
+
+    /// What is known of a key without asking anybody.
+    #[must_use]
+    pub fn peek(&self, key: PresentedKey<'_>) -> Peek {
+        let mut answer = Peek::Unknown;
+        for digest in self.0.keyring.digests(key) {
+            match self.0.lookup.peek(&digest) {
+                Peek::Found(record) => return Peek::Found(record),
+                Peek::Unknown => {}
+                Peek::Ask => answer = Peek::Ask,
+            }
+        }
+        answer
+    }
+
+    /// Asks for the record of a key. The future borrows nothing, so a middleware can hold
+    /// it beside the request it came from.
+    #[must_use]
+    pub fn find(&self, key: PresentedKey<'_>) -> LookupFuture {
+        let digests = self.0.keyring.digests(key).collect();
+        Arc::clone(&self.0.lookup).find_any(digests)
+    }
+
+    /// Judges a request by its key's record: the pure [`admit`], at the present time.
+    ///
+    /// # Errors
+    ///
+    /// The [`Denial`], where the request is not let through.
+    pub fn judge(
+        &self,
+        record: Arc<KeyRecord>,
+        facts: &RequestFacts<'_>,
+    ) -> Result<Admission, Denial> {
+        admit(&record, facts, self.0.time.now())?;
+        if !record.key.limits.is_empty() || !record.key.budgets.is_empty() {
+            self.warn_of_limits();
+        }
+        Ok(Admission::new(record, self.0.id))
+    }
+
+    /// Whether this authenticator, or a clone of it, made an admission.
+    #[must_use]
+    pub fn made(&self, admission: &Admission) -> bool {
+        admission.is_by(self.0.id)
+    }
+
+    #[cold]
+    fn warn_of_limits(&self) {
+        self.0.limits_warning.call_once(|| {
+            tracing::warn!(
+                "a key carries limits or budgets, and nothing enforces them: \
+                 this version of keyauth stores them only"
+            );
+        });
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("id", &self.0.id.0)
+            .field("keyring", &self.0.keyring)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,150 @@
+//! Errors: where there is no answer, or the question was wrong.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::InvalidInput;
+
+type Source = Box<dyn Error + Send + Sync>;
+
+/// A lookup got no answer. It says nothing about the key, and is never told as "no".
+#[derive(Debug)]
+pub struct LookupError {
+    kind: LookupErrorKind,
+    source: Option<Source>,
+}
+
+/// Why a lookup got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LookupErrorKind {
+    /// The store could not be asked, did not answer in time, or answered nonsense.
+    Unavailable,
+    /// More lookups wait than are worth waiting for.
+    Overloaded,
+}
+
+impl LookupErrorKind {
+    /// The stable name that programs branch on.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+impl LookupError {
+    /// The store could not be asked, because of `source`.
+    pub fn unavailable(source: impl Into<Source>) -> Self {
+        Self {
+            kind: LookupErrorKind::Unavailable,
+            source: Some(source.into()),
+        }
+    }
+
+    /// More lookups wait than are worth waiting for.
+    #[must_use]
+    pub const fn overloaded() -> Self {
+        Self {
+            kind: LookupErrorKind::Overloaded,
+            source: None,
+        }
+    }
+
+    /// What to branch on.
+    #[must_use]
+    pub const fn kind(&self) -> LookupErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            LookupErrorKind::Unavailable => "the key store gave no answer",
+            LookupErrorKind::Overloaded => "too many key lookups are waiting",
+        })
+    }
+}
+
+impl Error for LookupError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// A store did not do what it was asked to. Nothing was done in part.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    source: Option<Source>,
+}
+
+/// Why a store did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// There is no such key in this tenant.
+    NotFound,
+    /// The custom key is in use already.
+    Taken,
+    /// The key is revoked, which nothing undoes.
+    Revoked,
+    /// The request itself is wrong; each problem names its field.
+    InvalidInput(InvalidInput),
+    /// The store could not be asked, did not answer in time, or answered nonsense. The
+    /// change may or may not have been made; making it again is safe.
+    Unavailable,
+}
+
+impl StoreError {
+    /// The store could not be asked, because of `source`.
+    pub fn unavailable(source: impl Into<Source>) -> Self {
+        Self {
+            kind: StoreErrorKind::Unavailable,
+            source: Some(source.into()),
+        }
+    }
+
+    /// What to branch on.
+    #[must_use]
+    pub const fn kind(&self) -> &StoreErrorKind {
+        &self.kind
+    }
+}
+
+impl From<StoreErrorKind> for StoreError {
+    fn from(kind: StoreErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl From<InvalidInput> for StoreError {
+    fn from(input: InvalidInput) -> Self {
+        StoreErrorKind::InvalidInput(input).into()
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            StoreErrorKind::NotFound => f.write_str("there is no such key"),
+            StoreErrorKind::Taken => f.write_str("the custom key is in use already"),
+            StoreErrorKind::Revoked => f.write_str("the key is revoked"),
+            StoreErrorKind::InvalidInput(input) => input.fmt(f),
+            StoreErrorKind::Unavailable => f.write_str("the key store gave no answer"),
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,16 @@
+//! From what people ask for to what stores write.
+
+mod field;
+mod invalid;
+mod issued;
+mod issuer;
+mod new_key;
+mod rotation;
+mod update;
+
+pub use invalid::{InvalidInput, Problem};
+pub use issued::IssuedKey;
+pub use issuer::{Draft, Issuer, NewSecret, SecretKind};
+pub use new_key::NewKey;
+pub use rotation::Rotation;
+pub use update::{Change, KeyChanges, KeyUpdate};

@@ -1,0 +1,71 @@
+//! API keys without a framework: what a key is, who is let through, and what that needs
+//! of the world.
+//!
+//! Most people want the layer of `keyauth-tower` over a store like that of
+//! `keyauth-sqlite`, and meet this crate for its words: [`NewKey`] to issue,
+//! [`KeyStore`] to manage, [`Admission`] in a handler.
+//!
+//! ```
+//! use keyauth_core::{Authenticator, KeyStore, MemoryStore, NewKey, RequestFacts};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryStore::new();
+//! let key = store.issue(NewKey::named("ci").owner("ada").scope("reports:read")).await?;
+//! println!("shown once: {}", key.reveal());
+//!
+//! let auth = Authenticator::new(store.clone());
+//! let decision = auth.verify(key.reveal(), &RequestFacts::new()).await?;
+//! let admission = decision.expect("a fresh key is admitted");
+//! assert_eq!(admission.owner().as_str(), "ada");
+//!
+//! store.revoke(&key).await?;
+//! assert!(auth.verify(key.reveal(), &RequestFacts::new()).await?.is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The rules it decides by:
+//!
+//! * "No" is a [`Denial`]; "no answer" is a [`LookupError`]. They never meet in one type.
+//! * [`admit`] is a pure function of record, request and time.
+//! * A plaintext key lives in [`PlaintextKey`] and nowhere else; stores see digests.
+//! * The world is reached through ports: [`KeyLookup`], [`KeyStore`], [`Directory`],
+//!   [`Clock`]. Nothing here reads a clock of its own, spawns, or knows HTTP.
+
+mod auth;
+mod error;
+mod id;
+mod issue;
+mod key;
+mod memory;
+mod policy;
+mod port;
+mod record;
+mod rule;
+mod time;
+
+pub use auth::{Admission, Authenticator, LookupFuture};
+pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
+pub use id::{GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
+pub use issue::{
+    Change, Draft, InvalidInput, IssuedKey, Issuer, KeyChanges, KeyUpdate, NewKey, NewSecret,
+    Problem, Rotation, SecretKind,
+};
+pub use key::{
+    DigestScheme, InvalidPrefix, KeyDigest, KeyHint, KeyPrefix, Keyring, Parsed, Pepper,
+    PlaintextKey, PresentedKey,
+};
+pub use memory::MemoryStore;
+pub use policy::{Denial, RequestFacts, admit};
+pub use port::{Clock, Directory, KeyLookup, KeyPage, KeyStore, Peek, SystemClock};
+pub use record::{
+    Amount, Budget, BudgetMode, BudgetWindow, CustomKeys, Group, GroupAccess, GroupKind,
+    InvalidAmount, Key, KeyRecord, KeyRef, KeyStatus, Limit, LimitCount, LimitWindow, Metadata,
+    Owner, Status, Subscription, Tenant,
+};
+pub use rule::{
+    AddressRules, AddressSet, EndpointRule, EndpointRules, InvalidScope, ResourceRules, Scope,
+    Scopes,
+};
+pub use time::Timestamp;

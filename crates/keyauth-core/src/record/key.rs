@@ -1,0 +1,72 @@
+//! A key, as people manage it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Budget, Limit, Metadata};
+use crate::{
+    AddressRules, EndpointRules, GroupId, KeyHint, KeyId, OwnerId, ResourceRules, Scopes, TenantId,
+    Timestamp,
+};
+
+/// One key: an identity with rules, that may go through many secrets.
+///
+/// It holds neither a secret nor a digest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Key {
+    /// Stays the same through every rotation.
+    pub id: KeyId,
+    /// Whose customer the owner is.
+    pub tenant: TenantId,
+    /// For whom the key speaks.
+    pub owner: OwnerId,
+    /// The group it is bound to, if any.
+    pub group: Option<GroupId>,
+    /// What people call it; not unique.
+    pub name: Arc<str>,
+    /// The beginning of its newest secret, to tell keys apart.
+    pub hint: KeyHint,
+    /// Whether it works.
+    pub status: KeyStatus,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// From where.
+    pub addresses: AddressRules,
+    /// On which endpoints.
+    pub endpoints: EndpointRules,
+    /// With which resources.
+    pub resources: ResourceRules,
+    /// How often.
+    pub limits: Vec<Limit>,
+    /// For how much.
+    pub budgets: Vec<Budget>,
+    /// Whatever the application wants to know of it.
+    pub metadata: Metadata,
+    /// From when on it works; from the start where `None`.
+    pub starts_at: Option<Timestamp>,
+    /// The first instant it no longer works; never where `None`.
+    pub expires_at: Option<Timestamp>,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// When a person last changed it. Use does not count.
+    pub updated_at: Timestamp,
+    /// When it was last used, as far as that has been written down.
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Whether a key works, as far as its holder's managers have said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KeyStatus {
+    /// It works, if nothing else forbids it.
+    #[default]
+    Active,
+    /// It does not work until it is enabled again.
+    Disabled,
+    /// It never works again.
+    Revoked,
+}

@@ -1,0 +1,37 @@
+//! What is known of a key and of those it belongs to.
+
+mod amount;
+mod budget;
+mod group;
+mod key;
+mod key_ref;
+mod limit;
+mod metadata;
+mod owner;
+mod snapshot;
+mod tenant;
+
+pub use amount::{Amount, InvalidAmount};
+pub use budget::{Budget, BudgetMode, BudgetWindow};
+pub use group::{Group, GroupKind};
+pub use key::{Key, KeyStatus};
+pub use key_ref::KeyRef;
+pub use limit::{Limit, LimitCount, LimitWindow};
+pub use metadata::Metadata;
+pub use owner::Owner;
+pub use snapshot::{GroupAccess, KeyRecord, Subscription};
+pub use tenant::{CustomKeys, Tenant};
+
+use serde::{Deserialize, Serialize};
+
+/// Whether a tenant, owner or group lets its keys work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Status {
+    /// Its keys work.
+    #[default]
+    Active,
+    /// None of its keys works, until it is made active again.
+    Inactive,
+}

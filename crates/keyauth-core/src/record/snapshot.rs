@@ -1,0 +1,73 @@
+//! What a lookup finds: a key and the state of all it depends on, at one moment.
+
+use serde::{Deserialize, Serialize};
+
+use super::{GroupKind, Key, Status};
+use crate::{SecretId, Timestamp};
+
+/// A key together with everything that decides about it, read in one statement.
+///
+/// [`admit`](crate::admit) judges it without asking anybody further.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// The key.
+    pub key: Key,
+    /// The secret that was presented.
+    pub secret: SecretId,
+    /// The first instant that secret no longer works, where the key was rotated.
+    pub secret_ends_at: Option<Timestamp>,
+    /// Whether the tenant lets its keys work.
+    pub tenant: Status,
+    /// Whether the owner lets its keys work.
+    pub owner: Status,
+    /// The group the key is bound to and what the owner is to it.
+    pub group: Option<GroupAccess>,
+}
+
+/// What the owner of a key is to the key's group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupAccess {
+    /// Whether the group lets its keys work.
+    pub status: Status,
+    /// Who may use the group.
+    pub kind: GroupKind,
+    /// Whether the owner is on the group's list.
+    pub member: bool,
+    /// The owner's subscription to the group, if there ever was one.
+    pub subscription: Option<Subscription>,
+}
+
+/// An owner's right to use a group of kind [`GroupKind::Subscription`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Whether it counts at present; a cancelled one is inactive.
+    pub status: Status,
+    /// The first instant it no longer counts; never where `None`.
+    pub ends_at: Option<Timestamp>,
+}
+
+impl Subscription {
+    /// A subscription that counts until it is cancelled.
+    #[must_use]
+    pub const fn open_ended() -> Self {
+        Self {
+            status: Status::Active,
+            ends_at: None,
+        }
+    }
+
+    /// A subscription that counts until, but not at, `end`.
+    #[must_use]
+    pub const fn until(end: Timestamp) -> Self {
+        Self {
+            status: Status::Active,
+            ends_at: Some(end),
+        }
+    }
+
+    /// Whether it counts at `now`.
+    #[must_use]
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.status == Status::Active && self.ends_at.is_none_or(|end| now < end)
+    }
+}
