@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use crate::{InvalidInput, Problem};
+
 /// A set of networks, with a lookup that does not slow down as it grows.
 ///
 /// Overlapping networks are merged, so that those left are disjoint and a binary search
@@ -43,6 +45,30 @@ impl AddressSet {
             return Err("has bits set beyond its prefix length");
         }
         Ok(canonical_net(net))
+    }
+
+    /// Reads patterns strictly.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] with a problem for each that is none, as `field[3]`.
+    pub fn parse<T: AsRef<str>>(
+        field: &str,
+        patterns: impl IntoIterator<Item = T>,
+    ) -> Result<Self, InvalidInput> {
+        let mut nets = Vec::new();
+        let mut problems = Vec::new();
+        for (at, text) in patterns.into_iter().enumerate() {
+            match Self::parse_pattern(text.as_ref()) {
+                Ok(net) => nets.push(net),
+                Err(problem) => problems.push(Problem::new(format!("{field}[{at}]"), problem)),
+            }
+        }
+        if problems.is_empty() {
+            Ok(nets.into_iter().collect())
+        } else {
+            Err(InvalidInput::new(problems))
+        }
     }
 
     /// Takes patterns back from a store, keeping what is unreadable aside.

@@ -1,0 +1,92 @@
+//! Reading `Forwarded` and `X-Forwarded-For`, element by element from the right.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Reads one element of a list of hops.
+pub(super) type Parse = fn(&[u8]) -> Option<IpAddr>;
+
+/// The elements of one line from the right, without empty ones (RFC 9110 section 5.6.1).
+pub(super) fn elements_from_the_right(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    // Split once, so that a line of commas costs no more than its length.
+    let elements: Vec<_> = split(line, b',')
+        .filter(|element| !element.is_empty())
+        .collect();
+    elements.into_iter().rev()
+}
+
+/// The trimmed parts between separators that stand in no quoted string.
+///
+/// Read from the left, since a backslash in quotes changes what follows it. An unclosed
+/// quote makes one part of the rest, which no reader below takes for an address.
+fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = text.split(move |&byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => return byte == separator && !quoted,
+        }
+        false
+    });
+    parts.map(<[u8]>::trim_ascii)
+}
+
+/// The node of the one `for` parameter of a `forwarded-element` (RFC 7239 section 4).
+pub(super) fn parse_element(element: &[u8]) -> Option<IpAddr> {
+    let mut node = None;
+    for pair in split(element, b';') {
+        let equals = pair.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = pair.split_at_checked(equals)?;
+        // The same parameter twice is no element (RFC 7239 section 4).
+        if name.eq_ignore_ascii_case(b"for") && node.replace(value.get(1..)?).is_some() {
+            return None;
+        }
+    }
+    let node = node?;
+    match node.strip_prefix(b"\"") {
+        Some(quoted) => parse_node(quoted.strip_suffix(b"\"")?),
+        // A bare value is a token, which cannot have the colons of IPv6 or of a port.
+        None => parse_address::<Ipv4Addr>(node),
+    }
+}
+
+/// An address with or without a port, that of IPv6 in brackets where there is a port.
+pub(super) fn parse_node(node: &[u8]) -> Option<IpAddr> {
+    if let Some(bracketed) = node.strip_prefix(b"[") {
+        let close = bracketed.iter().position(|&byte| byte == b']')?;
+        let (address, rest) = bracketed.split_at_checked(close)?;
+        match rest.strip_prefix(b"]")? {
+            [] => {}
+            port => check_port(port.strip_prefix(b":")?)?,
+        }
+        return parse_address::<Ipv6Addr>(address);
+    }
+    let mut colons = node.iter().enumerate().filter(|(_, byte)| **byte == b':');
+    match (colons.next(), colons.next()) {
+        (None, _) => parse_address::<Ipv4Addr>(node),
+        (Some((colon, _)), None) => {
+            let (address, port) = node.split_at_checked(colon)?;
+            check_port(port.get(1..)?)?;
+            parse_address::<Ipv4Addr>(address)
+        }
+        (Some(_), Some(_)) => parse_address::<Ipv6Addr>(node),
+    }
+}
+
+/// The standard library refuses leading zeros, short forms, hexadecimal IPv4 and zone ids.
+fn parse_address<A: std::str::FromStr + Into<IpAddr>>(text: &[u8]) -> Option<IpAddr> {
+    let address: A = str::from_utf8(text).ok()?.parse().ok()?;
+    Some(address.into().to_canonical())
+}
+
+fn check_port(port: &[u8]) -> Option<()> {
+    // `u16::from_str` would take a sign.
+    let digits = port.iter().all(u8::is_ascii_digit);
+    str::from_utf8(port)
+        .ok()
+        .filter(|_| digits)?
+        .parse::<u16>()
+        .ok()
+        .map(|_| ())
+}

@@ -1,0 +1,76 @@
+//! The body of a response: the service's, or that of a refusal.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// The response body of [`KeyAuth`](crate::KeyAuth) and [`Require`](crate::Require).
+    ///
+    /// Forwards everything of the service's body, its size and its end included.
+    #[derive(Debug)]
+    pub struct ResponseBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjection]
+    #[derive(Debug)]
+    enum Kind<B> {
+        Service { #[pin] body: B },
+        Refusal { body: Bytes },
+    }
+}
+
+impl<B> ResponseBody<B> {
+    pub(crate) const fn service(body: B) -> Self {
+        Self {
+            kind: Kind::Service { body },
+        }
+    }
+
+    pub(crate) const fn refusal(body: Bytes) -> Self {
+        Self {
+            kind: Kind::Refusal { body },
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProjection::Service { body } => body.poll_frame(cx),
+            KindProjection::Refusal { body } if body.is_empty() => Poll::Ready(None),
+            KindProjection::Refusal { body } => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(body)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Service { body } => body.is_end_stream(),
+            Kind::Refusal { body } => body.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Service { body } => body.size_hint(),
+            Kind::Refusal { body } => {
+                SizeHint::with_exact(u64::try_from(body.len()).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}

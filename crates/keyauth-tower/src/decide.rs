@@ -1,0 +1,223 @@
+//! What becomes of a request: the steps before the service is called.
+
+use std::sync::Arc;
+
+use http::Request;
+use http::header::{COOKIE, Entry};
+use keyauth_core::{Denial, KeyRecord, LookupError, LookupFuture, Parsed, Peek, RequestFacts};
+
+use crate::layer::{Foreign, Settings, Strangers};
+use crate::refusal::{Reason, Refusal, Shape};
+use crate::source::query_holds_key;
+use crate::{Credential, KeySource, Principal, RequestHead, observe};
+
+/// What to do with a request that has just come in.
+pub(crate) enum Step {
+    /// Call the service.
+    Pass(Place),
+    /// Wait for the record first.
+    Lookup(LookupFuture, Place),
+    /// Send this instead.
+    Refuse(Refusal),
+}
+
+/// Where the key of an admitted request was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In `Authorization`, or there was none: caches know what to do (RFC 9111 section 3.5).
+    KnownToCaches,
+    /// Anywhere else: shared caches must be told not to keep the answer.
+    UnknownToCaches,
+}
+
+/// What the sources came up with, all of them considered.
+enum Presented {
+    Nothing,
+    /// Something that cannot be a key of anybody.
+    Unusable,
+    /// Something that may be a token of another system.
+    Foreign,
+    /// A malformed key of ours.
+    Malformed,
+    /// A key of ours, and what is known of it.
+    Key(Peeked, Place),
+    /// Something that is there twice.
+    Repeated,
+}
+
+enum Peeked {
+    Record(Option<Arc<KeyRecord>>),
+    Lookup(LookupFuture),
+}
+
+impl Settings {
+    /// Decides as far as that needs no waiting.
+    pub(crate) fn begin<B>(&self, request: &mut Request<B>) -> Step {
+        let known = request.extensions().get::<Principal>();
+        if known.is_some_and(|principal| self.auth.made(principal)) {
+            // A layer further out has decided with the same authenticator: once is enough.
+            return Step::Pass(Place::KnownToCaches);
+        }
+        request.extensions_mut().remove::<Principal>();
+        self.mark_sensitive(request);
+        let head = RequestHead::of(request);
+        if self.skip.as_ref().is_some_and(|skip| skip(&head)) {
+            observe::skipped();
+            return Step::Pass(Place::KnownToCaches);
+        }
+        let leaked = |query| query_holds_key(query, self.auth.keyring(), &self.sources);
+        if head.uri.query().is_some_and(leaked) {
+            return Step::Refuse(self.refuse(request, Denial::InvalidRequest));
+        }
+        match self.present(&head) {
+            Presented::Nothing if self.strangers == Strangers::Anonymous => {
+                observe::anonymous();
+                Step::Pass(Place::KnownToCaches)
+            }
+            Presented::Nothing => Step::Refuse(self.refuse(request, Denial::MissingKey)),
+            Presented::Foreign if self.foreign == Foreign::Anonymous => {
+                observe::anonymous();
+                Step::Pass(Place::KnownToCaches)
+            }
+            Presented::Foreign | Presented::Unusable | Presented::Malformed => {
+                Step::Refuse(self.refuse(request, Denial::InvalidKey))
+            }
+            Presented::Repeated => Step::Refuse(self.refuse(request, Denial::InvalidRequest)),
+            Presented::Key(Peeked::Lookup(lookup), place) => Step::Lookup(lookup, place),
+            Presented::Key(Peeked::Record(record), place) => {
+                match self.conclude(request, Ok(record)) {
+                    Ok(()) => Step::Pass(place),
+                    Err(refusal) => Step::Refuse(refusal),
+                }
+            }
+        }
+    }
+
+    /// Decides once the record is known, and puts the principal into the request.
+    pub(crate) fn conclude<B>(
+        &self,
+        request: &mut Request<B>,
+        answer: Result<Option<Arc<KeyRecord>>, LookupError>,
+    ) -> Result<(), Refusal> {
+        let record = match answer {
+            Ok(Some(record)) => record,
+            Ok(None) => return Err(self.refuse(request, Denial::InvalidKey)),
+            Err(error) => {
+                observe::unanswered(&error);
+                return Err(self.refusal(request, error.kind()));
+            }
+        };
+        match self.judge(&RequestHead::of(request), Arc::clone(&record)) {
+            Ok(principal) => {
+                observe::admitted(&principal);
+                request.extensions_mut().insert(principal);
+                Ok(())
+            }
+            Err(denial) => {
+                observe::denied(denial, Some(&record));
+                Err(self.refusal(request, denial))
+            }
+        }
+    }
+
+    fn judge(&self, head: &RequestHead<'_>, record: Arc<KeyRecord>) -> Result<Principal, Denial> {
+        let mut facts = RequestFacts::new();
+        // Found only where a rule asks for it: behind proxies it means reading headers.
+        let rules = &record.key.addresses;
+        if !rules.allow.is_empty() || !rules.deny.is_empty() {
+            facts.address = self.address.find(head);
+            if facts.address.is_none() {
+                self.peer_warning.call_once(observe::no_address);
+            }
+        }
+        facts.endpoint = Some((head.method.as_str(), head.original_path()));
+        self.auth.judge(record, &facts).map(Principal::new)
+    }
+
+    /// Asks the sources in order. The first key of ours counts, but those behind it are
+    /// asked all the same: what is there twice is refused wherever it is.
+    fn present(&self, head: &RequestHead<'_>) -> Presented {
+        let mut presented = Presented::Nothing;
+        for source in self.sources.iter() {
+            let credential = source.find(head);
+            let text = match &credential {
+                Credential::Repeated => return Presented::Repeated,
+                Credential::Absent => continue,
+                _ if presented.is_decided() => continue,
+                Credential::Unreadable => &[],
+                Credential::Found(text) => text.as_ref(),
+            };
+            presented = match self.auth.parse(text) {
+                Parsed::Key(key) => {
+                    let peeked = match self.auth.peek(key) {
+                        Peek::Found(record) => Peeked::Record(Some(record)),
+                        Peek::Unknown => Peeked::Record(None),
+                        _ => Peeked::Lookup(self.auth.find(key)),
+                    };
+                    Presented::Key(peeked, Place::of(source))
+                }
+                Parsed::Malformed => Presented::Malformed,
+                _ if matches!(presented, Presented::Unusable) || !is_token(text) => {
+                    Presented::Unusable
+                }
+                _ => Presented::Foreign,
+            };
+        }
+        presented
+    }
+
+    /// Keeps credentials out of the `Debug` of every layer further in.
+    fn mark_sensitive<B>(&self, request: &mut Request<B>) {
+        let headers = request.headers_mut();
+        for name in self.sources.iter().filter_map(KeySource::header) {
+            // Several cookie headers are one list; any other that is there twice is refused.
+            if name == COOKIE && headers.contains_key(name) {
+                if let Entry::Occupied(mut values) = headers.entry(name) {
+                    values
+                        .iter_mut()
+                        .for_each(|value| value.set_sensitive(true));
+                }
+            } else if let Some(value) = headers.get_mut(name) {
+                value.set_sensitive(true);
+            }
+        }
+    }
+
+    /// Refuses a request whose key is unknown or missing.
+    fn refuse<B>(&self, request: &Request<B>, denial: Denial) -> Refusal {
+        observe::denied(denial, None);
+        self.refusal(request, denial)
+    }
+
+    fn refusal<B>(&self, request: &Request<B>, reason: impl Into<Reason>) -> Refusal {
+        let shape = if self.http_only {
+            Shape::Http
+        } else {
+            Shape::of(&RequestHead::of(request))
+        };
+        Refusal::new(reason, shape)
+    }
+}
+
+impl Presented {
+    fn is_decided(&self) -> bool {
+        matches!(self, Self::Key(..) | Self::Malformed)
+    }
+}
+
+impl Place {
+    fn of(source: &dyn KeySource) -> Self {
+        match source.header() {
+            Some(name) if name == http::header::AUTHORIZATION => Self::KnownToCaches,
+            _ => Self::UnknownToCaches,
+        }
+    }
+}
+
+/// Whether a text could be a token of some other system: one word.
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty()
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() && *byte != b',')
+}

@@ -1,0 +1,47 @@
+//! The principal as an argument of axum's handlers.
+
+use std::convert::Infallible;
+
+use axum_core::body::Body;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::{IntoResponse, Response};
+use http::request::Parts;
+use keyauth_core::Denial;
+
+use crate::refusal::{Refusal, Shape, Style};
+use crate::{Principal, RequestHead};
+
+impl IntoResponse for Refusal {
+    /// The refusal in its plain form; a [`KeyAuth`](crate::KeyAuth) further out puts it into
+    /// its own words.
+    fn into_response(self) -> Response {
+        self.render(&Style::default()).map(Body::from)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Principal {
+    type Rejection = Refusal;
+
+    /// Refuses with 401 `missing_key` where nobody was authenticated.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let principal = parts.extensions.get::<Self>().cloned();
+        principal.ok_or_else(|| {
+            let head = RequestHead {
+                method: &parts.method,
+                uri: &parts.uri,
+                version: parts.version,
+                headers: &parts.headers,
+                extensions: &parts.extensions,
+            };
+            Refusal::new(Denial::MissingKey, Shape::of(&head))
+        })
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Principal {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}

@@ -1,0 +1,199 @@
+//! The layer, and all that can be set on it.
+
+use std::fmt;
+use std::sync::{Arc, Once};
+
+use bytes::Bytes;
+use http::Response;
+use keyauth_core::Authenticator;
+use tower_layer::Layer;
+
+use crate::refusal::Style;
+use crate::{ClientAddress, KeyAuth, KeySources, Refusal, RequestHead};
+
+/// Lets through to a service only requests that bring an admitted key.
+///
+/// See the [crate docs](crate) for an example.
+#[derive(Clone, Debug)]
+pub struct KeyAuthLayer {
+    settings: Arc<Settings>,
+}
+
+/// What a layer and its services share.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) auth: Authenticator,
+    pub(crate) sources: KeySources,
+    pub(crate) address: ClientAddress,
+    pub(crate) strangers: Strangers,
+    pub(crate) foreign: Foreign,
+    pub(crate) http_only: bool,
+    realm: String,
+    /// Whether refusals from further in, told in plain words, must be told in others.
+    pub(crate) restyles: bool,
+    pub(crate) style: Style,
+    pub(crate) skip: Option<Arc<Skip>>,
+    pub(crate) peer_warning: Arc<Once>,
+}
+
+type Skip = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
+
+/// What becomes of requests without a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strangers {
+    Refused,
+    Anonymous,
+}
+
+/// What becomes of requests whose only credential is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    Refused,
+    Anonymous,
+}
+
+impl KeyAuthLayer {
+    /// Every request must bring a key that `auth` admits, as `Authorization: Bearer` or in
+    /// `X-Api-Key`.
+    #[must_use]
+    pub fn new(auth: Authenticator) -> Self {
+        let settings = Settings {
+            auth,
+            sources: KeySources::default(),
+            address: ClientAddress::peer(),
+            strangers: Strangers::Refused,
+            foreign: Foreign::Refused,
+            http_only: false,
+            realm: Style::DEFAULT_REALM.to_owned(),
+            restyles: false,
+            style: Style::default(),
+            skip: None,
+            peer_warning: Arc::new(Once::new()),
+        };
+        Self {
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// Looks for keys elsewhere.
+    #[must_use]
+    pub fn with_sources(self, sources: KeySources) -> Self {
+        self.change(|settings| {
+            settings.sources = sources;
+            settings.restyle();
+        })
+    }
+
+    /// Finds the client's address otherwise than from the peer: behind proxies, say.
+    #[must_use]
+    pub fn with_client_address(self, address: ClientAddress) -> Self {
+        self.change(|settings| settings.address = address)
+    }
+
+    /// Lets requests without any credential through, without a
+    /// [`Principal`](crate::Principal). A credential that is there must still be good.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        self.change(|settings| settings.strangers = Strangers::Anonymous)
+    }
+
+    /// Lets requests whose credentials are none of ours through, without a
+    /// [`Principal`](crate::Principal): for JSON web tokens beside API keys, which somebody
+    /// behind this layer must then check. Requests without any credential are refused as
+    /// before, unless they are [`optional`](Self::optional).
+    #[must_use]
+    pub fn pass_foreign_tokens(self) -> Self {
+        self.change(|settings| settings.foreign = Foreign::Anonymous)
+    }
+
+    /// Lets requests through unseen where the predicate says so: health checks, reflection.
+    ///
+    /// The predicate sees what the client sent. Compare paths as a whole
+    /// (`head.original_path() == "/health"`): the beginning of a path says little about
+    /// where a router takes it.
+    #[must_use]
+    pub fn skip<F>(self, predicate: F) -> Self
+    where
+        F: Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
+    {
+        self.change(|settings| settings.skip = Some(Arc::new(predicate)))
+    }
+
+    /// Never refuses in the gRPC shape: for services that answer a gateway's question
+    /// whether to let somebody in, where a status 200 is a yes.
+    #[must_use]
+    pub fn http_only(self) -> Self {
+        self.change(|settings| {
+            settings.http_only = true;
+            settings.restyles = true;
+        })
+    }
+
+    /// Names the protected space in `WWW-Authenticate` (RFC 9110 section 11.5); `api`
+    /// otherwise. Characters other than printable ASCII, and `"` and `\`, are left out.
+    #[must_use]
+    pub fn with_realm(self, realm: &str) -> Self {
+        let printable = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+        let realm = realm.chars().filter(printable).collect();
+        self.change(|settings| {
+            settings.realm = realm;
+            settings.restyle();
+        })
+    }
+
+    /// Replaces shape and wording of refusals, those of [`Require`](crate::Require) layers
+    /// and extractors further in included.
+    ///
+    /// The closure is given the response as it would be sent and changes what it likes;
+    /// what it leaves, like status, `WWW-Authenticate` and `Cache-Control`, stays.
+    /// [`openai_error`](crate::openai_error) is one to take as it is or as an example.
+    #[must_use]
+    pub fn with_refusals<F>(self, reshape: F) -> Self
+    where
+        F: Fn(&Refusal, &mut Response<Bytes>) + Send + Sync + 'static,
+    {
+        self.change(|settings| {
+            settings.style.reshape = Some(Arc::new(reshape));
+            settings.restyles = true;
+        })
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
+        self
+    }
+}
+
+impl<S> Layer<S> for KeyAuthLayer {
+    type Service = KeyAuth<S>;
+
+    fn layer(&self, inner: S) -> KeyAuth<S> {
+        KeyAuth::new(inner, Arc::clone(&self.settings))
+    }
+}
+
+impl Settings {
+    fn restyle(&mut self) {
+        let reshape = self.style.reshape.take();
+        self.style = Style {
+            reshape,
+            ..Style::new(&self.realm, &self.sources)
+        };
+        self.restyles = true;
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("auth", &self.auth)
+            .field("sources", &self.sources)
+            .field("address", &self.address)
+            .field("strangers", &self.strangers)
+            .field("foreign", &self.foreign)
+            .field("http_only", &self.http_only)
+            .field("style", &self.style)
+            .field("skip", &self.skip.is_some())
+            .finish()
+    }
+}

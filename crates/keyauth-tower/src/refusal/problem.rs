@@ -1,0 +1,66 @@
+//! Refusals as `application/problem+json` (RFC 9457).
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use keyauth_core::Denial;
+use serde::Serialize;
+
+use super::{Reason, Refusal, Style};
+
+/// The members of a problem. Without a `type` the title is the status's own phrase
+/// (RFC 9457 section 4.2.1); `code` is what programs branch on.
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+}
+
+pub(super) fn render(refusal: &Refusal, style: &Style) -> Response<Bytes> {
+    let status = refusal.status();
+    let missing = refusal.reason == Reason::Denied(Denial::MissingKey);
+    let problem = Problem {
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        code: refusal.code(),
+        detail: if missing {
+            &style.advice
+        } else {
+            refusal.detail()
+        },
+    };
+    // Strings and a number: there is nothing in it that could fail to serialise.
+    let mut response = Response::new(serde_json::to_vec(&problem).unwrap_or_default().into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    if let Some(challenge) = challenge(refusal, style) {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// The challenge of RFC 6750 section 3: without an error for whoever presented nothing.
+fn challenge(refusal: &Refusal, style: &Style) -> Option<HeaderValue> {
+    let scheme = &style.challenge;
+    let challenge = match refusal.reason {
+        Reason::Denied(Denial::MissingKey) => scheme.clone(),
+        Reason::Denied(Denial::ScopeDenied) => {
+            let scopes: Vec<_> = refusal.scopes.iter().map(|scope| scope.as_str()).collect();
+            format!(
+                "{scheme}, error=\"insufficient_scope\", scope=\"{}\"",
+                scopes.join(" ")
+            )
+        }
+        Reason::Denied(_) if refusal.status() == StatusCode::UNAUTHORIZED => {
+            format!("{scheme}, error=\"invalid_token\"")
+        }
+        _ => return None,
+    };
+    HeaderValue::try_from(challenge).ok()
+}
