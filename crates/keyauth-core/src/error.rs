@@ -38,19 +38,13 @@ impl LookupErrorKind {
 impl LookupError {
     /// The store could not be asked, because of `source`.
     pub fn unavailable(source: impl Into<Source>) -> Self {
-        Self {
-            kind: LookupErrorKind::Unavailable,
-            source: Some(source.into()),
-        }
+        Self { kind: LookupErrorKind::Unavailable, source: Some(source.into()) }
     }
 
     /// More lookups wait than are worth waiting for.
     #[must_use]
     pub const fn overloaded() -> Self {
-        Self {
-            kind: LookupErrorKind::Overloaded,
-            source: None,
-        }
+        Self { kind: LookupErrorKind::Overloaded, source: None }
     }
 
     /// What to branch on.
@@ -71,9 +65,7 @@ impl fmt::Display for LookupError {
 
 impl Error for LookupError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn Error + 'static))
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
 }
 
@@ -104,10 +96,7 @@ pub enum StoreErrorKind {
 impl StoreError {
     /// The store could not be asked, because of `source`.
     pub fn unavailable(source: impl Into<Source>) -> Self {
-        Self {
-            kind: StoreErrorKind::Unavailable,
-            source: Some(source.into()),
-        }
+        Self { kind: StoreErrorKind::Unavailable, source: Some(source.into()) }
     }
 
     /// What to branch on.
@@ -143,8 +132,6 @@ impl fmt::Display for StoreError {
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn Error + 'static))
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
 }

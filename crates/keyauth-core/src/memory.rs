@@ -60,10 +60,7 @@ impl MemoryStore {
             secrets: HashMap::new(),
             records: HashMap::new(),
         };
-        Self {
-            issuer,
-            state: Arc::new(RwLock::new(state)),
-        }
+        Self { issuer, state: Arc::new(RwLock::new(state)) }
     }
 
     // A panic while the lock was held cannot leave a change half done: every change is
@@ -98,10 +95,7 @@ impl State {
         let secret = self.secrets.get(digest)?;
         let key = self.keys.get(&secret.key)?.clone();
         let tenant = self.tenants.get(&key.tenant)?.status;
-        let owner = self
-            .owners
-            .get(&(key.tenant.clone(), key.owner.clone()))?
-            .status;
+        let owner = self.owners.get(&(key.tenant.clone(), key.owner.clone()))?.status;
         let group = match &key.group {
             Some(id) => Some(self.group_access(&key, id)?),
             None => None,
@@ -128,18 +122,12 @@ impl State {
     }
 
     fn key(&self, key: &KeyRef) -> Result<&Key, StoreError> {
-        let found = self
-            .keys
-            .get(&key.id)
-            .filter(|found| found.tenant == key.tenant);
+        let found = self.keys.get(&key.id).filter(|found| found.tenant == key.tenant);
         found.ok_or_else(|| StoreErrorKind::NotFound.into())
     }
 
     fn key_mut(&mut self, key: &KeyRef) -> Result<&mut Key, StoreError> {
-        let found = self
-            .keys
-            .get_mut(&key.id)
-            .filter(|found| found.tenant == key.tenant);
+        let found = self.keys.get_mut(&key.id).filter(|found| found.tenant == key.tenant);
         found.ok_or_else(|| StoreErrorKind::NotFound.into())
     }
 
@@ -158,20 +146,12 @@ impl State {
 
     fn require_owner(&self, tenant: &TenantId, id: &OwnerId) -> Result<(), StoreError> {
         let exists = self.owners.contains_key(&(tenant.clone(), id.clone()));
-        if exists {
-            Ok(())
-        } else {
-            Err(missing("owner"))
-        }
+        if exists { Ok(()) } else { Err(missing("owner")) }
     }
 
     fn require_group(&self, tenant: &TenantId, id: &GroupId) -> Result<(), StoreError> {
         let exists = self.groups.contains_key(&(tenant.clone(), id.clone()));
-        if exists {
-            Ok(())
-        } else {
-            Err(missing("group"))
-        }
+        if exists { Ok(()) } else { Err(missing("group")) }
     }
 
     /// Whether a secret may be added for a tenant.
@@ -226,15 +206,8 @@ impl KeyStore for MemoryStore {
                 state.require_group(&key.tenant, group)?;
             }
             let owner = || Owner::new(key.tenant.clone(), key.owner.clone());
-            state
-                .owners
-                .entry((key.tenant.clone(), key.owner.clone()))
-                .or_insert_with(owner);
-            let first = Secret {
-                id: secret.id,
-                key: key.id,
-                ends_at: None,
-            };
+            state.owners.entry((key.tenant.clone(), key.owner.clone())).or_insert_with(owner);
+            let first = Secret { id: secret.id, key: key.id, ends_at: None };
             state.secrets.insert(secret.digest, first);
             state.keys.insert(key.id, key.clone());
             Ok(())
@@ -248,11 +221,7 @@ impl KeyStore for MemoryStore {
     async fn keys(&self, page: &KeyPage) -> Result<Vec<Key>, StoreError> {
         let state = self.read();
         let after = |key: &&Key| page.after.is_none_or(|last| key.id > last);
-        let keys = state
-            .keys
-            .values()
-            .filter(|key| key.tenant == page.tenant)
-            .filter(after);
+        let keys = state.keys.values().filter(|key| key.tenant == page.tenant).filter(after);
         Ok(keys.take(page.count.into()).cloned().collect())
     }
 
@@ -305,11 +274,7 @@ impl KeyStore for MemoryStore {
                     Some(end) => end.min(secret.created_at),
                 });
             }
-            let new = Secret {
-                id: secret.id,
-                key: id,
-                ends_at: None,
-            };
+            let new = Secret { id: secret.id, key: id, ends_at: None };
             state.secrets.insert(secret.digest, new);
             let key = state.live_key_mut(key)?;
             key.hint = secret.hint.clone();
@@ -338,9 +303,7 @@ impl Directory for MemoryStore {
     async fn put_owner(&self, owner: &Owner) -> Result<(), StoreError> {
         self.change(|state| {
             state.require_tenant(&owner.tenant)?;
-            state
-                .owners
-                .insert((owner.tenant.clone(), owner.id.clone()), owner.clone());
+            state.owners.insert((owner.tenant.clone(), owner.id.clone()), owner.clone());
             Ok(())
         })
     }
@@ -348,9 +311,7 @@ impl Directory for MemoryStore {
     async fn put_group(&self, group: &Group) -> Result<(), StoreError> {
         self.change(|state| {
             state.require_tenant(&group.tenant)?;
-            state
-                .groups
-                .insert((group.tenant.clone(), group.id.clone()), group.clone());
+            state.groups.insert((group.tenant.clone(), group.id.clone()), group.clone());
             Ok(())
         })
     }
@@ -364,9 +325,7 @@ impl Directory for MemoryStore {
         self.change(|state| {
             state.require_group(tenant, group)?;
             state.require_owner(tenant, owner)?;
-            state
-                .members
-                .insert((tenant.clone(), group.clone(), owner.clone()));
+            state.members.insert((tenant.clone(), group.clone(), owner.clone()));
             Ok(())
         })
     }
@@ -378,9 +337,7 @@ impl Directory for MemoryStore {
         owner: &OwnerId,
     ) -> Result<(), StoreError> {
         self.change(|state| {
-            state
-                .members
-                .remove(&(tenant.clone(), group.clone(), owner.clone()));
+            state.members.remove(&(tenant.clone(), group.clone(), owner.clone()));
             Ok(())
         })
     }

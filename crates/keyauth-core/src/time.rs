@@ -64,10 +64,7 @@ mod tests {
     fn arithmetic_saturates() {
         assert_eq!(Timestamp::MAX.saturating_add(Duration::MAX), Timestamp::MAX);
         let lowest = Timestamp::from_micros(i64::MIN);
-        assert_eq!(
-            lowest.saturating_duration_since(Timestamp::MAX),
-            Duration::ZERO
-        );
+        assert_eq!(lowest.saturating_duration_since(Timestamp::MAX), Duration::ZERO);
         assert_eq!(
             Timestamp::MAX.saturating_duration_since(lowest),
             Duration::from_micros(u64::MAX)

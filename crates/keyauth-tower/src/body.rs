@@ -29,15 +29,11 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     pub(crate) const fn service(body: B) -> Self {
-        Self {
-            kind: Kind::Service { body },
-        }
+        Self { kind: Kind::Service { body } }
     }
 
     pub(crate) const fn refusal(body: Bytes) -> Self {
-        Self {
-            kind: Kind::Refusal { body },
-        }
+        Self { kind: Kind::Refusal { body } }
     }
 }
 

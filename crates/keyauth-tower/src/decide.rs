@@ -173,9 +173,7 @@ impl Settings {
             // Several cookie headers are one list; any other that is there twice is refused.
             if name == COOKIE && headers.contains_key(name) {
                 if let Entry::Occupied(mut values) = headers.entry(name) {
-                    values
-                        .iter_mut()
-                        .for_each(|value| value.set_sensitive(true));
+                    values.iter_mut().for_each(|value| value.set_sensitive(true));
                 }
             } else if let Some(value) = headers.get_mut(name) {
                 value.set_sensitive(true);
@@ -190,11 +188,7 @@ impl Settings {
     }
 
     fn refusal<B>(&self, request: &Request<B>, reason: impl Into<Reason>) -> Refusal {
-        let shape = if self.http_only {
-            Shape::Http
-        } else {
-            Shape::of(&RequestHead::of(request))
-        };
+        let shape = if self.http_only { Shape::Http } else { Shape::of(&RequestHead::of(request)) };
         Refusal::new(reason, shape)
     }
 }
@@ -216,8 +210,5 @@ impl Place {
 
 /// Whether a text could be a token of some other system: one word.
 fn is_token(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_graphic() && *byte != b',')
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',')
 }

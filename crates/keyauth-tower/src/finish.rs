@@ -21,10 +21,7 @@ pub(crate) struct Finish {
 
 impl Finish {
     pub(crate) fn new(place: Place, settings: &Arc<Settings>) -> Self {
-        Self {
-            place,
-            settings: settings.restyles.then(|| Arc::clone(settings)),
-        }
+        Self { place, settings: settings.restyles.then(|| Arc::clone(settings)) }
     }
 
     pub(crate) fn service<B>(&self, response: Response<B>) -> Response<ResponseBody<B>> {
@@ -32,10 +29,7 @@ impl Finish {
         if self.place == Place::UnknownToCaches {
             mark_private(&mut parts.headers);
         }
-        let refusal = self
-            .settings
-            .as_ref()
-            .zip(parts.extensions.get::<Refusal>().cloned());
+        let refusal = self.settings.as_ref().zip(parts.extensions.get::<Refusal>().cloned());
         match refusal {
             Some((settings, refusal)) => restyle(parts, refusal, settings),
             None => Response::from_parts(parts, ResponseBody::service(body)),
@@ -55,15 +49,8 @@ fn restyle<B>(
         HeaderName::from_static("grpc-status"),
         HeaderName::from_static("grpc-message"),
     ];
-    let shape = if settings.http_only {
-        Shape::Http
-    } else {
-        refusal.shape()
-    };
-    let (new, body) = refusal
-        .with_shape(shape)
-        .render(&settings.style)
-        .into_parts();
+    let shape = if settings.http_only { Shape::Http } else { refusal.shape() };
+    let (new, body) = refusal.with_shape(shape).render(&settings.style).into_parts();
     for name in &OF_THE_OLD_BODY {
         parts.headers.remove(name);
     }
@@ -78,22 +65,12 @@ fn restyle<B>(
 /// Gives a response the protection it would have had with `Authorization`: shared caches
 /// keep it only where the service says so in so many words (RFC 9111 section 3.5).
 fn mark_private(headers: &mut HeaderMap) {
-    const DECIDED: [&str; 5] = [
-        "no-store",
-        "private",
-        "public",
-        "must-revalidate",
-        "s-maxage",
-    ];
+    const DECIDED: [&str; 5] = ["no-store", "private", "public", "must-revalidate", "s-maxage"];
     let decided = headers.get_all(CACHE_CONTROL).iter().any(|value| {
         let directives = value.to_str().unwrap_or_default().split(',');
         directives
             .map(|directive| directive.split('=').next().unwrap_or_default().trim())
-            .any(|directive| {
-                DECIDED
-                    .iter()
-                    .any(|decided| directive.eq_ignore_ascii_case(decided))
-            })
+            .any(|directive| DECIDED.iter().any(|decided| directive.eq_ignore_ascii_case(decided)))
     });
     if !decided {
         headers.append(CACHE_CONTROL, HeaderValue::from_static("private"));
@@ -108,10 +85,7 @@ mod tests {
     fn check(given: &[&str], expected: &[&str]) {
         let mut headers = HeaderMap::new();
         for value in given {
-            headers.append(
-                CACHE_CONTROL,
-                HeaderValue::from_str(value).expect("a value"),
-            );
+            headers.append(CACHE_CONTROL, HeaderValue::from_str(value).expect("a value"));
         }
         mark_private(&mut headers);
         let all: Vec<_> = headers.get_all(CACHE_CONTROL).iter().collect();

@@ -54,18 +54,12 @@ where
     S: Service<Request<B>>,
 {
     pub(crate) fn service(future: S::Future, place: Place, settings: &Arc<Settings>) -> Self {
-        Self {
-            state: State::Service { future },
-            finish: Finish::new(place, settings),
-        }
+        Self { state: State::Service { future }, finish: Finish::new(place, settings) }
     }
 
     pub(crate) fn refused(refusal: &Refusal, settings: &Arc<Settings>) -> Self {
         let finish = Finish::new(Place::KnownToCaches, settings);
-        Self {
-            state: State::refused(refusal, settings),
-            finish,
-        }
+        Self { state: State::refused(refusal, settings), finish }
     }
 
     pub(crate) fn lookup(
@@ -77,19 +71,8 @@ where
         settings: &Arc<Settings>,
     ) -> Self {
         let finish = Finish::new(place, settings);
-        let waiting = Waiting {
-            service,
-            request,
-            span,
-            settings: Arc::clone(settings),
-        };
-        Self {
-            state: State::Lookup {
-                lookup,
-                waiting: Some(waiting),
-            },
-            finish,
-        }
+        let waiting = Waiting { service, request, span, settings: Arc::clone(settings) };
+        Self { state: State::Lookup { lookup, waiting: Some(waiting) }, finish }
     }
 }
 
@@ -98,9 +81,7 @@ where
     S: Service<Request<B>>,
 {
     fn refused(refusal: &Refusal, settings: &Settings) -> Self {
-        Self::Refused {
-            response: Some(refusal.render(&settings.style)),
-        }
+        Self::Refused { response: Some(refusal.render(&settings.style)) }
     }
 }
 
@@ -110,10 +91,7 @@ where
 {
     type Output = Result<Response<ResponseBody<ResB>>, S::Error>;
 
-    #[expect(
-        clippy::panic,
-        reason = "a future must not be polled after it was ready"
-    )]
+    #[expect(clippy::panic, reason = "a future must not be polled after it was ready")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
@@ -129,9 +107,7 @@ where
                     None => panic!("polled after it was ready"),
                 },
                 StateProjection::Lookup { lookup, waiting } => {
-                    let Some(mut now) = waiting.take() else {
-                        panic!("polled after it was ready")
-                    };
+                    let Some(mut now) = waiting.take() else { panic!("polled after it was ready") };
                     let span = now.span.clone();
                     let _entered = span.enter();
                     let Poll::Ready(answer) = lookup.as_mut().poll(cx) else {
@@ -139,12 +115,8 @@ where
                         return Poll::Pending;
                     };
                     match now.settings.conclude(&mut now.request, answer) {
-                        Ok(()) => State::Service {
-                            future: now.service.call(now.request),
-                        },
-                        Err(response) => State::Refused {
-                            response: Some(response),
-                        },
+                        Ok(()) => State::Service { future: now.service.call(now.request) },
+                        Err(refusal) => State::refused(&refusal, &now.settings),
                     }
                 }
             };

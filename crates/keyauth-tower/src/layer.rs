@@ -70,9 +70,7 @@ impl KeyAuthLayer {
             skip: None,
             peer_warning: Arc::new(Once::new()),
         };
-        Self {
-            settings: Arc::new(settings),
-        }
+        Self { settings: Arc::new(settings) }
     }
 
     /// Looks for keys elsewhere.
@@ -175,10 +173,7 @@ impl<S> Layer<S> for KeyAuthLayer {
 impl Settings {
     fn restyle(&mut self) {
         let reshape = self.style.reshape.take();
-        self.style = Style {
-            reshape,
-            ..Style::new(&self.realm, &self.sources)
-        };
+        self.style = Style { reshape, ..Style::new(&self.realm, &self.sources) };
         self.restyles = true;
     }
 }

@@ -76,10 +76,7 @@ impl Authenticator {
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         let inner = Arc::unwrap_or_clone(self.0);
-        Self(Arc::new(Inner {
-            time: Arc::new(Timekeeper::new(clock)),
-            ..inner
-        }))
+        Self(Arc::new(Inner { time: Arc::new(Timekeeper::new(clock)), ..inner }))
     }
 
     /// Decides about a key from its text to the end.
@@ -102,9 +99,7 @@ impl Authenticator {
             Peek::Unknown => None,
             Peek::Ask => self.find(key).await?,
         };
-        Ok(record
-            .ok_or(Denial::InvalidKey)
-            .and_then(|record| self.judge(record, facts)))
+        Ok(record.ok_or(Denial::InvalidKey).and_then(|record| self.judge(record, facts)))
     }
 
     /// The keyring that says which texts are keys.

@@ -19,10 +19,7 @@ pub(super) struct Timekeeper {
 
 impl Timekeeper {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            furthest_ahead: AtomicI64::new(i64::MIN),
-        }
+        Self { clock, furthest_ahead: AtomicI64::new(i64::MIN) }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -33,10 +30,7 @@ impl Timekeeper {
         let ahead = wall.saturating_sub(uptime);
         let mut furthest = self.furthest_ahead.load(Ordering::Relaxed);
         if ahead > furthest {
-            furthest = self
-                .furthest_ahead
-                .fetch_max(ahead, Ordering::Relaxed)
-                .max(ahead);
+            furthest = self.furthest_ahead.fetch_max(ahead, Ordering::Relaxed).max(ahead);
         }
         Timestamp::from_micros(uptime.saturating_add(furthest))
     }

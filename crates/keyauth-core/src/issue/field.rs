@@ -34,11 +34,7 @@ pub(super) struct Fields {
 impl Fields {
     /// `value`, if nothing was wrong.
     pub(super) fn finish<T>(self, value: T) -> Result<T, InvalidInput> {
-        if self.problems.is_empty() {
-            Ok(value)
-        } else {
-            Err(InvalidInput::new(self.problems))
-        }
+        if self.problems.is_empty() { Ok(value) } else { Err(InvalidInput::new(self.problems)) }
     }
 
     pub(super) fn problem(&mut self, field: impl Into<String>, message: impl Into<String>) {
@@ -47,9 +43,7 @@ impl Fields {
 
     /// The value of a field that was read elsewhere, or its default, and the problem noted.
     pub(super) fn read<T, E: ToString>(&mut self, field: &str, value: Result<T, E>) -> Option<T> {
-        value
-            .map_err(|error| self.problem(field, error.to_string()))
-            .ok()
+        value.map_err(|error| self.problem(field, error.to_string())).ok()
     }
 
     pub(super) fn name(&mut self, name: &str) -> Arc<str> {
@@ -62,9 +56,7 @@ impl Fields {
     }
 
     pub(super) fn scopes(&mut self, scopes: &[String]) -> Scopes {
-        self.list("scopes", scopes, |text| Scope::new(text))
-            .into_iter()
-            .collect()
+        self.list("scopes", scopes, |text| Scope::new(text)).into_iter().collect()
     }
 
     pub(super) fn addresses(&mut self, field: &str, patterns: &[String]) -> AddressSet {
@@ -126,10 +118,7 @@ impl Fields {
 
     pub(super) fn custom_key(&mut self, key: &PlaintextKey, keyring: &Keyring) {
         if !keyring.accepts_custom_keys() {
-            self.problem(
-                "custom_key",
-                "is not accepted; the keyring must allow custom keys",
-            );
+            self.problem("custom_key", "is not accepted; the keyring must allow custom keys");
         } else if !keyring.accepts_as_custom(key.reveal()) {
             self.problem(
                 "custom_key",
@@ -163,10 +152,7 @@ impl Fields {
             let field = format!("{field}[{at}].name");
             let printable = name.bytes().all(|byte| byte.is_ascii_graphic());
             if name.is_empty() || name.len() > MAX_LIMIT_NAME || !printable {
-                self.problem(
-                    field,
-                    "must be 1 to 64 printable ASCII characters without spaces",
-                );
+                self.problem(field, "must be 1 to 64 printable ASCII characters without spaces");
             } else if !seen.insert(name) {
                 self.problem(field, "is used twice");
             }

@@ -22,9 +22,7 @@ impl InvalidInput {
 
 impl From<Problem> for InvalidInput {
     fn from(problem: Problem) -> Self {
-        Self {
-            problems: vec![problem],
-        }
+        Self { problems: vec![problem] }
     }
 }
 
@@ -54,10 +52,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of `field`, with a message that goes on from its name.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-        }
+        Self { field: field.into(), message: message.into() }
     }
 
     /// The field, like `addresses.allow[3]`.

@@ -57,10 +57,7 @@ pub enum SecretKind {
 
 impl Default for Issuer {
     fn default() -> Self {
-        Self {
-            keyring: Keyring::new(),
-            clock: Arc::new(SystemClock::new()),
-        }
+        Self { keyring: Keyring::new(), clock: Arc::new(SystemClock::new()) }
     }
 }
 
@@ -101,11 +98,7 @@ impl Issuer {
         let (mut key, prefix, custom) = new.check(id, &self.keyring, now)?;
         let (secret, plaintext) = self.secret(&prefix, custom, now)?;
         key.hint = secret.hint.clone();
-        Ok(Draft {
-            key,
-            secret,
-            plaintext,
-        })
+        Ok(Draft { key, secret, plaintext })
     }
 
     /// The new secret of a rotation, its plaintext, and the end of the old ones.
@@ -115,10 +108,7 @@ impl Issuer {
         rotation: Rotation,
     ) -> Result<(NewSecret, PlaintextKey, Timestamp), StoreError> {
         let now = self.now();
-        let prefix = key
-            .hint
-            .prefix()
-            .filter(|prefix| self.keyring.has_prefix(prefix));
+        let prefix = key.hint.prefix().filter(|prefix| self.keyring.has_prefix(prefix));
         let prefix = prefix.unwrap_or_else(|| self.keyring.default_prefix());
         let mut fields = Fields::default();
         if let Some(custom) = &rotation.custom {
@@ -163,16 +153,6 @@ impl Issuer {
             }
         };
         let (digest, scheme) = self.keyring.digest_new(plaintext.reveal());
-        Ok((
-            NewSecret {
-                id,
-                digest,
-                scheme,
-                kind,
-                hint,
-                created_at: now,
-            },
-            plaintext,
-        ))
+        Ok((NewSecret { id, digest, scheme, kind, hint, created_at: now }, plaintext))
     }
 }

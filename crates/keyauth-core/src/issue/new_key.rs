@@ -82,47 +82,32 @@ impl NewKey {
     /// The tenant, which must exist. Otherwise the default one, which always does.
     #[must_use]
     pub fn tenant(self, tenant: impl Into<String>) -> Self {
-        Self {
-            tenant: Some(tenant.into()),
-            ..self
-        }
+        Self { tenant: Some(tenant.into()), ..self }
     }
 
     /// The owner. One that does not exist yet is created, active.
     #[must_use]
     pub fn owner(self, owner: impl Into<String>) -> Self {
-        Self {
-            owner: Some(owner.into()),
-            ..self
-        }
+        Self { owner: Some(owner.into()), ..self }
     }
 
     /// Binds the key to a group, which must exist.
     #[must_use]
     pub fn group(self, group: impl Into<String>) -> Self {
-        Self {
-            group: Some(group.into()),
-            ..self
-        }
+        Self { group: Some(group.into()), ..self }
     }
 
     /// One of the keyring's prefixes, instead of its first.
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
-        Self {
-            prefix: Some(prefix.into()),
-            ..self
-        }
+        Self { prefix: Some(prefix.into()), ..self }
     }
 
     /// A key of the holder's own choosing: 16 to 128 characters of `[A-Za-z0-9_-]` that do
     /// not begin with a prefix of ours. Keyring and tenant must both allow custom keys.
     #[must_use]
     pub fn custom(self, key: &str) -> Self {
-        Self {
-            custom: Some(PlaintextKey::custom(key)),
-            ..self
-        }
+        Self { custom: Some(PlaintextKey::custom(key)), ..self }
     }
 
     /// Grants one more scope.
@@ -185,28 +170,19 @@ impl NewKey {
     /// The first instant the key works.
     #[must_use]
     pub fn starts_at(self, start: Timestamp) -> Self {
-        Self {
-            starts_at: Some(start),
-            ..self
-        }
+        Self { starts_at: Some(start), ..self }
     }
 
     /// The first instant the key no longer works.
     #[must_use]
     pub fn expires_at(self, end: Timestamp) -> Self {
-        Self {
-            expiry: Expiry::At(end),
-            ..self
-        }
+        Self { expiry: Expiry::At(end), ..self }
     }
 
     /// How long the key works, counted from when it is issued.
     #[must_use]
     pub fn expires_in(self, lifetime: Duration) -> Self {
-        Self {
-            expiry: Expiry::In(lifetime),
-            ..self
-        }
+        Self { expiry: Expiry::In(lifetime), ..self }
     }
 
     /// Checks everything and takes it apart: the key but for its hint, the prefix to
@@ -219,18 +195,10 @@ impl NewKey {
     ) -> Result<(Key, KeyPrefix, Option<PlaintextKey>), InvalidInput> {
         let mut fields = Fields::default();
         let name = fields.name(&self.name);
-        let tenant = self
-            .tenant
-            .and_then(|text| fields.read("tenant", TenantId::new(text)));
-        let owner = self
-            .owner
-            .and_then(|text| fields.read("owner", OwnerId::new(text)));
-        let group = self
-            .group
-            .and_then(|text| fields.read("group", GroupId::new(text)));
-        let prefix = self
-            .prefix
-            .and_then(|text| fields.read("prefix", KeyPrefix::new(text)));
+        let tenant = self.tenant.and_then(|text| fields.read("tenant", TenantId::new(text)));
+        let owner = self.owner.and_then(|text| fields.read("owner", OwnerId::new(text)));
+        let group = self.group.and_then(|text| fields.read("group", GroupId::new(text)));
+        let prefix = self.prefix.and_then(|text| fields.read("prefix", KeyPrefix::new(text)));
         let prefix = prefix.unwrap_or_else(|| keyring.default_prefix());
         fields.prefix(&prefix, keyring);
         if let Some(custom) = &self.custom {

@@ -18,27 +18,18 @@ impl Rotation {
     /// The old secret stops working at once. Right where it may have leaked.
     #[must_use]
     pub const fn immediate() -> Self {
-        Self {
-            grace: Duration::ZERO,
-            custom: None,
-        }
+        Self { grace: Duration::ZERO, custom: None }
     }
 
     /// The old secret goes on working for `grace`, so that its holders can change over.
     #[must_use]
     pub const fn with_grace(grace: Duration) -> Self {
-        Self {
-            grace,
-            custom: None,
-        }
+        Self { grace, custom: None }
     }
 
     /// Takes a secret of the holder's own choosing; see [`NewKey::custom`](crate::NewKey::custom).
     #[must_use]
     pub fn custom(self, key: &str) -> Self {
-        Self {
-            custom: Some(PlaintextKey::custom(key)),
-            ..self
-        }
+        Self { custom: Some(PlaintextKey::custom(key)), ..self }
     }
 }

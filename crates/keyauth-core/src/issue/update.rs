@@ -83,136 +83,91 @@ impl KeyUpdate {
     /// Gives it another name.
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
-        Self {
-            name: Some(name.into()),
-            ..self
-        }
+        Self { name: Some(name.into()), ..self }
     }
 
     /// Binds it to a group, which must exist.
     #[must_use]
     pub fn group(self, group: impl Into<String>) -> Self {
-        Self {
-            group: Change::Set(group.into()),
-            ..self
-        }
+        Self { group: Change::Set(group.into()), ..self }
     }
 
     /// Binds it to no group.
     #[must_use]
     pub fn without_group(self) -> Self {
-        Self {
-            group: Change::Clear,
-            ..self
-        }
+        Self { group: Change::Clear, ..self }
     }
 
     /// Replaces its scopes.
     #[must_use]
     pub fn scopes<T: Into<String>>(self, scopes: impl IntoIterator<Item = T>) -> Self {
-        Self {
-            scopes: texts(scopes),
-            ..self
-        }
+        Self { scopes: texts(scopes), ..self }
     }
 
     /// Replaces the addresses it may be used from; none means all.
     #[must_use]
     pub fn allow_addresses<T: Into<String>>(self, patterns: impl IntoIterator<Item = T>) -> Self {
-        Self {
-            allow: texts(patterns),
-            ..self
-        }
+        Self { allow: texts(patterns), ..self }
     }
 
     /// Replaces the addresses it may not be used from.
     #[must_use]
     pub fn deny_addresses<T: Into<String>>(self, patterns: impl IntoIterator<Item = T>) -> Self {
-        Self {
-            deny: texts(patterns),
-            ..self
-        }
+        Self { deny: texts(patterns), ..self }
     }
 
     /// Replaces the endpoints it may call; none means all.
     #[must_use]
     pub fn endpoints<T: Into<String>>(self, rules: impl IntoIterator<Item = T>) -> Self {
-        Self {
-            endpoints: texts(rules),
-            ..self
-        }
+        Self { endpoints: texts(rules), ..self }
     }
 
     /// Replaces the resources it may use; none means all.
     #[must_use]
     pub fn resources<T: Into<String>>(self, patterns: impl IntoIterator<Item = T>) -> Self {
-        Self {
-            resources: texts(patterns),
-            ..self
-        }
+        Self { resources: texts(patterns), ..self }
     }
 
     /// Replaces its rate limits.
     #[must_use]
     pub fn limits(self, limits: impl IntoIterator<Item = Limit>) -> Self {
-        Self {
-            limits: Some(limits.into_iter().collect()),
-            ..self
-        }
+        Self { limits: Some(limits.into_iter().collect()), ..self }
     }
 
     /// Replaces its budgets.
     #[must_use]
     pub fn budgets(self, budgets: impl IntoIterator<Item = Budget>) -> Self {
-        Self {
-            budgets: Some(budgets.into_iter().collect()),
-            ..self
-        }
+        Self { budgets: Some(budgets.into_iter().collect()), ..self }
     }
 
     /// Replaces its metadata as a whole.
     #[must_use]
     pub fn metadata(self, metadata: impl Into<Metadata>) -> Self {
-        Self {
-            metadata: Some(metadata.into()),
-            ..self
-        }
+        Self { metadata: Some(metadata.into()), ..self }
     }
 
     /// The first instant it works.
     #[must_use]
     pub fn starts_at(self, start: Timestamp) -> Self {
-        Self {
-            starts_at: Change::Set(start),
-            ..self
-        }
+        Self { starts_at: Change::Set(start), ..self }
     }
 
     /// It works from the start.
     #[must_use]
     pub fn without_start(self) -> Self {
-        Self {
-            starts_at: Change::Clear,
-            ..self
-        }
+        Self { starts_at: Change::Clear, ..self }
     }
 
     /// The first instant it no longer works.
     #[must_use]
     pub fn expires_at(self, end: Timestamp) -> Self {
-        Self {
-            expires_at: Change::Set(end),
-            ..self
-        }
+        Self { expires_at: Change::Set(end), ..self }
     }
 
     /// It works until it is revoked.
     #[must_use]
     pub fn without_expiry(self) -> Self {
-        Self {
-            expires_at: Change::Clear,
-            ..self
-        }
+        Self { expires_at: Change::Clear, ..self }
     }
 
     /// Checks everything that was named.
@@ -223,25 +178,15 @@ impl KeyUpdate {
     pub fn check(self, now: Timestamp) -> Result<KeyChanges, InvalidInput> {
         let mut fields = Fields::default();
         if let Change::Set(end) = self.expires_at {
-            let start = if let Change::Set(start) = self.starts_at {
-                Some(start)
-            } else {
-                None
-            };
+            let start = if let Change::Set(start) = self.starts_at { Some(start) } else { None };
             fields.lifetime(start, Some(end), now);
         }
         let changes = KeyChanges {
             name: self.name.map(|name| fields.name(&name)),
-            group: self
-                .group
-                .and_then(|text| fields.read("group", GroupId::new(text))),
+            group: self.group.and_then(|text| fields.read("group", GroupId::new(text))),
             scopes: self.scopes.map(|scopes| fields.scopes(&scopes)),
-            allow: self
-                .allow
-                .map(|patterns| fields.addresses("addresses.allow", &patterns)),
-            deny: self
-                .deny
-                .map(|patterns| fields.addresses("addresses.deny", &patterns)),
+            allow: self.allow.map(|patterns| fields.addresses("addresses.allow", &patterns)),
+            deny: self.deny.map(|patterns| fields.addresses("addresses.deny", &patterns)),
             endpoints: self.endpoints.map(|rules| fields.endpoints(&rules)),
             resources: self.resources.map(|patterns| fields.resources(&patterns)),
             limits: self.limits.map(|limits| fields.limits(limits)),

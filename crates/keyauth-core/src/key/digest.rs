@@ -35,14 +35,7 @@ impl KeyDigest {
 
     /// HMAC-SHA-256 of a key's text under a pepper (RFC 2104).
     pub(crate) fn peppered(key: &[u8], pepper: &Pepper) -> Self {
-        Self(
-            pepper
-                .mac()
-                .chain_update(key)
-                .finalize()
-                .into_bytes()
-                .into(),
-        )
+        Self(pepper.mac().chain_update(key).finalize().into_bytes().into())
     }
 }
 

@@ -29,9 +29,7 @@ impl KeyHint {
 
     /// The prefix of the key this is a hint of; `None` for a custom key.
     pub(crate) fn prefix(&self) -> Option<KeyPrefix> {
-        self.0
-            .rsplit_once('_')
-            .and_then(|(prefix, _)| KeyPrefix::new(prefix).ok())
+        self.0.rsplit_once('_').and_then(|(prefix, _)| KeyPrefix::new(prefix).ok())
     }
 
     pub(crate) fn of_generated(key: &str) -> Self {

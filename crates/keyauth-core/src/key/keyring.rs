@@ -71,12 +71,7 @@ impl Keyring {
     ///
     /// [`InvalidInput`] where another pepper has the same number.
     pub fn with_pepper(self, pepper: Pepper) -> Result<Self, InvalidInput> {
-        if self
-            .0
-            .peppers
-            .iter()
-            .any(|other| other.number() == pepper.number())
-        {
+        if self.0.peppers.iter().any(|other| other.number() == pepper.number()) {
             return Err(Problem::new("pepper", "another one has the same number").into());
         }
         Ok(self.change(|rules| rules.peppers.insert(0, pepper)))
@@ -145,8 +140,7 @@ impl Keyring {
     /// What a scanner for leaked keys asks.
     #[must_use]
     pub fn recognises(&self, text: &[u8]) -> bool {
-        self.body(text)
-            .is_some_and(|body| is_well_formed(text, body))
+        self.body(text).is_some_and(|body| is_well_formed(text, body))
     }
 
     /// Whether a text may be issued as a custom key.
@@ -160,28 +154,18 @@ impl Keyring {
         key: PresentedKey<'a>,
     ) -> impl Iterator<Item = KeyDigest> + 'a {
         let text = key.as_bytes();
-        let peppered = self
-            .0
-            .peppers
-            .iter()
-            .map(move |pepper| KeyDigest::peppered(text, pepper));
+        let peppered = self.0.peppers.iter().map(move |pepper| KeyDigest::peppered(text, pepper));
         let plain = self.0.peppers.is_empty() || self.0.unpeppered;
-        peppered.chain(
-            plain
-                .then_some(())
-                .into_iter()
-                .map(move |()| KeyDigest::plain(text)),
-        )
+        peppered.chain(plain.then_some(()).into_iter().map(move |()| KeyDigest::plain(text)))
     }
 
     /// The digest to store for a new secret, and how it was made.
     pub(crate) fn digest_new(&self, text: &str) -> (KeyDigest, DigestScheme) {
         let text = text.as_bytes();
         match self.0.peppers.first() {
-            Some(pepper) => (
-                KeyDigest::peppered(text, pepper),
-                DigestScheme::HmacSha256(pepper.number()),
-            ),
+            Some(pepper) => {
+                (KeyDigest::peppered(text, pepper), DigestScheme::HmacSha256(pepper.number()))
+            }
             None => (KeyDigest::plain(text), DigestScheme::Sha256),
         }
     }
@@ -192,11 +176,7 @@ impl Keyring {
         if self.0.prefixes.is_empty() {
             return text.strip_prefix(b"sk_");
         }
-        self.0
-            .prefixes
-            .iter()
-            .filter_map(|prefix| prefix.strip(text))
-            .min_by_key(|body| body.len())
+        self.0.prefixes.iter().filter_map(|prefix| prefix.strip(text)).min_by_key(|body| body.len())
     }
 
     fn change(mut self, change: impl FnOnce(&mut Rules)) -> Self {
@@ -209,16 +189,12 @@ fn is_well_formed(text: &[u8], body: &[u8]) -> bool {
     // The length first: whatever is megabytes long is refused before it is read.
     body.len() == SECRET_LEN + CHECKSUM_LEN
         && body.iter().all(|&byte| base62::contains(byte))
-        && text
-            .split_last_chunk()
-            .is_some_and(|(rest, last)| checksum(rest) == *last)
+        && text.split_last_chunk().is_some_and(|(rest, last)| checksum(rest) == *last)
 }
 
 fn is_custom(text: &[u8]) -> bool {
     CUSTOM_LEN.contains(&text.len())
-        && text
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        && text.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 #[cfg(test)]
@@ -230,9 +206,7 @@ mod tests {
 
     fn keyring() -> Keyring {
         let prefix = |text| KeyPrefix::new(text).expect("a prefix");
-        Keyring::new()
-            .with_prefix(prefix("sk_live"))
-            .with_prefix(prefix("sk"))
+        Keyring::new().with_prefix(prefix("sk_live")).with_prefix(prefix("sk"))
     }
 
     #[track_caller]
@@ -277,9 +251,7 @@ mod tests {
         let custom = b"my-own-key_0123456789";
         check(&keyring(), custom, "foreign");
         let pepper = Pepper::new(1, [1; 32]).expect("32 bytes");
-        let keyring = keyring()
-            .with_pepper(pepper)
-            .and_then(Keyring::with_custom_keys);
+        let keyring = keyring().with_pepper(pepper).and_then(Keyring::with_custom_keys);
         let keyring = keyring.expect("a pepper");
         check(&keyring, custom, "key");
         check(&keyring, b"fifteen-chars-x", "foreign");
@@ -310,10 +282,7 @@ mod tests {
         let pepper = Pepper::new(9, b"an unmistakable pepper of 32 bytes").expect("32 bytes");
         let keyring = Keyring::new().with_pepper(pepper).expect("a new number");
         let printed = format!("{keyring:?}");
-        assert!(
-            printed.contains("number: 9") && !printed.contains("unmistakable"),
-            "{printed}"
-        );
+        assert!(printed.contains("number: 9") && !printed.contains("unmistakable"), "{printed}");
     }
 
     proptest! {

@@ -29,9 +29,7 @@ impl Pepper {
     /// [`InvalidInput`] where there are fewer than 32 bytes.
     pub fn new(number: u16, secret: impl AsRef<[u8]>) -> Result<Self, InvalidInput> {
         let secret = secret.as_ref();
-        let mac = Hmac::new_from_slice(secret)
-            .ok()
-            .filter(|_| secret.len() >= MIN_LEN);
+        let mac = Hmac::new_from_slice(secret).ok().filter(|_| secret.len() >= MIN_LEN);
         match mac {
             Some(mac) => Ok(Self { number, mac }),
             None => Err(Problem::new("pepper", "must have at least 32 bytes").into()),
@@ -51,8 +49,6 @@ impl Pepper {
 
 impl fmt::Debug for Pepper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pepper")
-            .field("number", &self.number)
-            .finish_non_exhaustive()
+        f.debug_struct("Pepper").field("number", &self.number).finish_non_exhaustive()
     }
 }

@@ -38,9 +38,8 @@ impl PlaintextKey {
     pub(crate) fn generate(prefix: &KeyPrefix) -> Result<Self, getrandom::Error> {
         let prefix = prefix.as_str();
         // The whole length at once: a growing string would leave copies behind.
-        let mut text = Zeroizing::new(String::with_capacity(
-            prefix.len() + 1 + SECRET_LEN + CHECKSUM_LEN,
-        ));
+        let mut text =
+            Zeroizing::new(String::with_capacity(prefix.len() + 1 + SECRET_LEN + CHECKSUM_LEN));
         text.push_str(prefix);
         text.push('_');
         let end = text.len() + SECRET_LEN;
@@ -49,9 +48,7 @@ impl PlaintextKey {
             getrandom::fill(random.as_mut_slice())?;
             // Six bits a byte; the two values beyond the alphabet are thrown away, because
             // a remainder would favour some characters.
-            let characters = random
-                .iter()
-                .filter_map(|byte| base62::character(byte & 0x3f));
+            let characters = random.iter().filter_map(|byte| base62::character(byte & 0x3f));
             for character in characters.take(end - text.len()) {
                 text.push(char::from(character));
             }
@@ -88,9 +85,8 @@ mod tests {
         let mut counts = [0_u64; 128];
         for _ in 0..KEYS {
             let key = PlaintextKey::generate(&prefix).expect("randomness");
-            let secret: [u8; SECRET_LEN] = key.reveal().as_bytes()[3..3 + SECRET_LEN]
-                .try_into()
-                .expect("43 characters");
+            let secret: [u8; SECRET_LEN] =
+                key.reveal().as_bytes()[3..3 + SECRET_LEN].try_into().expect("43 characters");
             for byte in secret {
                 counts[usize::from(byte)] += 1;
             }

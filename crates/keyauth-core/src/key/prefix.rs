@@ -21,9 +21,7 @@ impl KeyPrefix {
     /// [`InvalidPrefix`] where it does not.
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidPrefix> {
         let text = text.as_ref();
-        let allowed = text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if text.is_empty() || text.len() > MAX_LEN || !allowed {
             return Err(InvalidPrefix);
         }

@@ -41,14 +41,8 @@ pub fn admit(record: &KeyRecord, facts: &RequestFacts<'_>, now: Timestamp) -> Re
     }
 
     let ends = [record.secret_ends_at, key.expires_at];
-    demand(
-        ends.iter().flatten().all(|end| now < *end),
-        Denial::KeyExpired,
-    )?;
-    demand(
-        key.starts_at.is_none_or(|start| start <= now),
-        Denial::KeyNotYetValid,
-    )?;
+    demand(ends.iter().flatten().all(|end| now < *end), Denial::KeyExpired)?;
+    demand(key.starts_at.is_none_or(|start| start <= now), Denial::KeyNotYetValid)?;
 
     demand(key.addresses.admit(facts.address), Denial::AddressDenied)?;
     if !key.endpoints.is_empty() {
@@ -57,10 +51,7 @@ pub fn admit(record: &KeyRecord, facts: &RequestFacts<'_>, now: Timestamp) -> Re
         demand(key.endpoints.admit(method, path), Denial::EndpointDenied)?;
     }
     // A request about no resource is none that resource rules speak of.
-    demand(
-        facts.resource.is_none_or(|name| key.resources.admit(name)),
-        Denial::ResourceDenied,
-    )?;
+    demand(facts.resource.is_none_or(|name| key.resources.admit(name)), Denial::ResourceDenied)?;
     demand(key.scopes.contains_all(facts.scopes), Denial::ScopeDenied)
 }
 
@@ -70,9 +61,7 @@ fn admit_to_group(group: &GroupAccess, now: Timestamp) -> Result<(), Denial> {
         GroupKind::Standard => Ok(()),
         GroupKind::Exclusive => demand(group.member, Denial::GroupDenied),
         GroupKind::Subscription => {
-            let active = group
-                .subscription
-                .is_some_and(|subscription| subscription.is_active(now));
+            let active = group.subscription.is_some_and(|subscription| subscription.is_active(now));
             demand(active, Denial::SubscriptionRequired)
         }
     }
@@ -93,9 +82,7 @@ mod tests {
 
     fn record() -> KeyRecord {
         let issuer = crate::Issuer::at(NOW);
-        let draft = issuer
-            .draft(crate::NewKey::named("test"))
-            .expect("a valid key");
+        let draft = issuer.draft(crate::NewKey::named("test")).expect("a valid key");
         KeyRecord {
             key: draft.key,
             secret: SecretId::from_bytes([1; 16]),
@@ -168,10 +155,7 @@ mod tests {
         check(|r| r.secret_ends_at = Some(AFTER), Ok(()));
         check(|r| r.secret_ends_at = Some(NOW), Err(Denial::KeyExpired));
         check(|r| r.key.starts_at = Some(NOW), Ok(()));
-        check(
-            |r| r.key.starts_at = Some(AFTER),
-            Err(Denial::KeyNotYetValid),
-        );
+        check(|r| r.key.starts_at = Some(AFTER), Err(Denial::KeyNotYetValid));
     }
 
     #[test]
@@ -179,20 +163,12 @@ mod tests {
         let group = |kind, member, subscription| {
             move |record: &mut KeyRecord| {
                 let status = Status::Active;
-                record.group = Some(GroupAccess {
-                    status,
-                    kind,
-                    member,
-                    subscription,
-                });
+                record.group = Some(GroupAccess { status, kind, member, subscription });
             }
         };
         check(group(GroupKind::Standard, false, None), Ok(()));
         check(group(GroupKind::Exclusive, true, None), Ok(()));
-        check(
-            group(GroupKind::Exclusive, false, None),
-            Err(Denial::GroupDenied),
-        );
+        check(group(GroupKind::Exclusive, false, None), Err(Denial::GroupDenied));
         let kind = GroupKind::Subscription;
         check(group(kind, true, None), Err(Denial::SubscriptionRequired));
         check(group(kind, false, Some(Subscription::open_ended())), Ok(()));
@@ -201,14 +177,8 @@ mod tests {
             group(kind, false, Some(Subscription::until(NOW))),
             Err(Denial::SubscriptionRequired),
         );
-        let cancelled = Subscription {
-            status: Status::Inactive,
-            ends_at: None,
-        };
-        check(
-            group(kind, false, Some(cancelled)),
-            Err(Denial::SubscriptionRequired),
-        );
+        let cancelled = Subscription { status: Status::Inactive, ends_at: None };
+        check(group(kind, false, Some(cancelled)), Err(Denial::SubscriptionRequired));
         let inactive = |record: &mut KeyRecord| {
             group(GroupKind::Standard, true, None)(record);
             if let Some(group) = &mut record.group {
@@ -231,11 +201,7 @@ mod tests {
             record.key.endpoints = EndpointRules::from(vec!["/a".to_owned()])
         };
         check(rule, Err(Denial::EndpointDenied));
-        check_facts(
-            rule,
-            &RequestFacts::new().with_endpoint("GET", "/a"),
-            Ok(()),
-        );
+        check_facts(rule, &RequestFacts::new().with_endpoint("GET", "/a"), Ok(()));
         check_facts(
             rule,
             &RequestFacts::new().with_endpoint("GET", "/b"),
@@ -249,19 +215,11 @@ mod tests {
             record.key.resources = ResourceRules::from_stored(vec!["a".into()])
         };
         check(rule, Ok(()));
-        check_facts(
-            rule,
-            &RequestFacts::new().with_resource("b"),
-            Err(Denial::ResourceDenied),
-        );
+        check_facts(rule, &RequestFacts::new().with_resource("b"), Err(Denial::ResourceDenied));
 
         let needed = [Scope::new("read").expect("a scope")];
         let facts = RequestFacts::new().with_scopes(&needed);
         check_facts(|_| {}, &facts, Err(Denial::ScopeDenied));
-        check_facts(
-            |r| r.key.scopes = needed.iter().cloned().collect(),
-            &facts,
-            Ok(()),
-        );
+        check_facts(|r| r.key.scopes = needed.iter().cloned().collect(), &facts, Ok(()));
     }
 }

@@ -30,28 +30,19 @@ impl<'a> RequestFacts<'a> {
     /// The client's address.
     #[must_use]
     pub const fn with_address(self, address: IpAddr) -> Self {
-        Self {
-            address: Some(address),
-            ..self
-        }
+        Self { address: Some(address), ..self }
     }
 
     /// The method and the undecoded path.
     #[must_use]
     pub const fn with_endpoint(self, method: &'a str, path: &'a str) -> Self {
-        Self {
-            endpoint: Some((method, path)),
-            ..self
-        }
+        Self { endpoint: Some((method, path)), ..self }
     }
 
     /// The resource, by the name that resource rules use.
     #[must_use]
     pub const fn with_resource(self, resource: &'a str) -> Self {
-        Self {
-            resource: Some(resource),
-            ..self
-        }
+        Self { resource: Some(resource), ..self }
     }
 
     /// Scopes the key must have.

@@ -156,10 +156,7 @@ pub trait KeyStore: KeyLookup {
         key: impl Into<KeyRef> + Send,
     ) -> impl Future<Output = Result<Key, StoreError>> + Send {
         let key = key.into();
-        async move {
-            self.set_status(&key, KeyStatus::Active, self.issuer().now())
-                .await
-        }
+        async move { self.set_status(&key, KeyStatus::Active, self.issuer().now()).await }
     }
 
     /// Stops a key until it is enabled again.
@@ -172,10 +169,7 @@ pub trait KeyStore: KeyLookup {
         key: impl Into<KeyRef> + Send,
     ) -> impl Future<Output = Result<Key, StoreError>> + Send {
         let key = key.into();
-        async move {
-            self.set_status(&key, KeyStatus::Disabled, self.issuer().now())
-                .await
-        }
+        async move { self.set_status(&key, KeyStatus::Disabled, self.issuer().now()).await }
     }
 
     /// Stops a key for good, with all its secrets.
@@ -188,10 +182,7 @@ pub trait KeyStore: KeyLookup {
         key: impl Into<KeyRef> + Send,
     ) -> impl Future<Output = Result<Key, StoreError>> + Send {
         let key = key.into();
-        async move {
-            self.set_status(&key, KeyStatus::Revoked, self.issuer().now())
-                .await
-        }
+        async move { self.set_status(&key, KeyStatus::Revoked, self.issuer().now()).await }
     }
 
     /// Gives a key a new secret and the old one an end.
@@ -231,19 +222,12 @@ impl KeyPage {
     /// The first `count` keys of a tenant.
     #[must_use]
     pub const fn first(tenant: TenantId, count: u16) -> Self {
-        Self {
-            tenant,
-            after: None,
-            count,
-        }
+        Self { tenant, after: None, count }
     }
 
     /// The keys behind the last one read.
     #[must_use]
     pub fn after(self, last: KeyId) -> Self {
-        Self {
-            after: Some(last),
-            ..self
-        }
+        Self { after: Some(last), ..self }
     }
 }

@@ -78,17 +78,11 @@ impl FromStr for Amount {
             return Err(InvalidAmount);
         }
         let units: i128 = units.parse().map_err(|_| InvalidAmount)?;
-        let places: i128 = format!("{places:0<DECIMALS$}")
-            .parse()
-            .map_err(|_| InvalidAmount)?;
-        let fractions = units
-            .checked_mul(i128::from(SCALE))
-            .and_then(|units| units.checked_add(places));
+        let places: i128 = format!("{places:0<DECIMALS$}").parse().map_err(|_| InvalidAmount)?;
+        let fractions =
+            units.checked_mul(i128::from(SCALE)).and_then(|units| units.checked_add(places));
         let fractions = fractions.map(|fractions| if negative { -fractions } else { fractions });
-        fractions
-            .and_then(|fractions| i64::try_from(fractions).ok())
-            .map(Self)
-            .ok_or(InvalidAmount)
+        fractions.and_then(|fractions| i64::try_from(fractions).ok()).map(Self).ok_or(InvalidAmount)
     }
 }
 
@@ -126,12 +120,9 @@ mod tests {
 
     #[test]
     fn decimals_are_exact() {
-        for (text, fractions) in [
-            ("0", 0),
-            ("1", SCALE),
-            ("0.00000001", 1),
-            ("-12.5", -1_250_000_000),
-        ] {
+        for (text, fractions) in
+            [("0", 0), ("1", SCALE), ("0.00000001", 1), ("-12.5", -1_250_000_000)]
+        {
             assert_eq!(text.parse(), Ok(Amount(fractions)), "{text}");
             assert_eq!(Amount(fractions).to_string(), text);
         }

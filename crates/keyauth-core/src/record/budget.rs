@@ -30,12 +30,7 @@ impl Budget {
             BudgetWindow::Week => "week",
             BudgetWindow::Month => "month",
         };
-        Self {
-            name: name.to_owned(),
-            limit,
-            window,
-            mode: BudgetMode::Hard,
-        }
+        Self { name: name.to_owned(), limit, window, mode: BudgetMode::Hard }
     }
 }
 

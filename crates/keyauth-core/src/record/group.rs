@@ -22,12 +22,7 @@ impl Group {
     /// An active group.
     #[must_use]
     pub const fn new(tenant: TenantId, id: GroupId, kind: GroupKind) -> Self {
-        Self {
-            tenant,
-            id,
-            kind,
-            status: Status::Active,
-        }
+        Self { tenant, id, kind, status: Status::Active }
     }
 }
 

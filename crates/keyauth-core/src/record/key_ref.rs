@@ -16,10 +16,7 @@ pub struct KeyRef {
 
 impl From<KeyId> for KeyRef {
     fn from(id: KeyId) -> Self {
-        Self {
-            tenant: TenantId::default(),
-            id,
-        }
+        Self { tenant: TenantId::default(), id }
     }
 }
 
@@ -31,10 +28,7 @@ impl From<(TenantId, KeyId)> for KeyRef {
 
 impl From<&Key> for KeyRef {
     fn from(key: &Key) -> Self {
-        Self {
-            tenant: key.tenant.clone(),
-            id: key.id,
-        }
+        Self { tenant: key.tenant.clone(), id: key.id }
     }
 }
 

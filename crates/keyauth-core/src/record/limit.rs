@@ -39,11 +39,7 @@ impl Limit {
     /// At most `count` calls in a calendar day (UTC).
     #[must_use]
     pub fn per_day(count: u64) -> Self {
-        Self {
-            name: "day".to_owned(),
-            count: LimitCount::AtMost(count),
-            window: LimitWindow::Day,
-        }
+        Self { name: "day".to_owned(), count: LimitCount::AtMost(count), window: LimitWindow::Day }
     }
 
     /// At most `count` calls in a calendar month (UTC).
@@ -58,11 +54,7 @@ impl Limit {
 
     fn rolling(name: &str, count: u64, window: Duration) -> Self {
         let (name, count) = (name.to_owned(), LimitCount::AtMost(count));
-        Self {
-            name,
-            count,
-            window: LimitWindow::Rolling(window),
-        }
+        Self { name, count, window: LimitWindow::Rolling(window) }
     }
 }
 

@@ -36,18 +36,10 @@ impl Metadata {
     /// What is wrong with it, if anything is.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         // The depth first: everything after it recurses.
-        if !self
-            .0
-            .values()
-            .all(|value| is_shallow(value, MAX_DEPTH - 1))
-        {
+        if !self.0.values().all(|value| is_shallow(value, MAX_DEPTH - 1)) {
             return Some("is nested deeper than 16 levels");
         }
-        if !self
-            .0
-            .iter()
-            .all(|(name, value)| !name.contains('\0') && is_free_of_nul(value))
-        {
+        if !self.0.iter().all(|(name, value)| !name.contains('\0') && is_free_of_nul(value)) {
             return Some("must not have NUL characters");
         }
         let bytes = serde_json::to_vec(&self.0).map_or(usize::MAX, |json| json.len());
@@ -76,9 +68,9 @@ fn is_free_of_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => !text.contains('\0'),
         Value::Array(items) => items.iter().all(is_free_of_nul),
-        Value::Object(map) => map
-            .iter()
-            .all(|(name, value)| !name.contains('\0') && is_free_of_nul(value)),
+        Value::Object(map) => {
+            map.iter().all(|(name, value)| !name.contains('\0') && is_free_of_nul(value))
+        }
         _ => true,
     }
 }
@@ -101,9 +93,6 @@ mod tests {
         check(nested(16), Some("is nested deeper than 16 levels"));
         check(nested(1_000), Some("is nested deeper than 16 levels"));
         check(Value::from("a\0"), Some("must not have NUL characters"));
-        check(
-            Value::from("x".repeat(16 * 1024)),
-            Some("is larger than 16 KiB"),
-        );
+        check(Value::from("x".repeat(16 * 1024)), Some("is larger than 16 KiB"));
     }
 }

@@ -20,10 +20,6 @@ impl Owner {
     /// An active owner.
     #[must_use]
     pub const fn new(tenant: TenantId, id: OwnerId) -> Self {
-        Self {
-            tenant,
-            id,
-            status: Status::Active,
-        }
+        Self { tenant, id, status: Status::Active }
     }
 }

@@ -50,19 +50,13 @@ impl Subscription {
     /// A subscription that counts until it is cancelled.
     #[must_use]
     pub const fn open_ended() -> Self {
-        Self {
-            status: Status::Active,
-            ends_at: None,
-        }
+        Self { status: Status::Active, ends_at: None }
     }
 
     /// A subscription that counts until, but not at, `end`.
     #[must_use]
     pub const fn until(end: Timestamp) -> Self {
-        Self {
-            status: Status::Active,
-            ends_at: Some(end),
-        }
+        Self { status: Status::Active, ends_at: Some(end) }
     }
 
     /// Whether it counts at `now`.

@@ -20,11 +20,7 @@ impl Tenant {
     /// An active tenant without custom keys.
     #[must_use]
     pub const fn new(id: TenantId) -> Self {
-        Self {
-            id,
-            status: Status::Active,
-            custom_keys: CustomKeys::Refused,
-        }
+        Self { id, status: Status::Active, custom_keys: CustomKeys::Refused }
     }
 }
 

@@ -81,10 +81,7 @@ impl AddressSet {
                 Err(_) => unreadable.push(text.as_ref().to_owned()),
             }
         }
-        Self {
-            unreadable,
-            ..readable.into_iter().collect()
-        }
+        Self { unreadable, ..readable.into_iter().collect() }
     }
 
     /// Whether an address lies in one of the networks.
@@ -137,12 +134,7 @@ impl FromIterator<IpNet> for AddressSet {
         let mut v6 = Ipv6Net::aggregate(&v6);
         v4.sort_unstable();
         v6.sort_unstable();
-        Self {
-            patterns,
-            unreadable: Vec::new(),
-            v4,
-            v6,
-        }
+        Self { patterns, unreadable: Vec::new(), v4, v6 }
     }
 }
 
@@ -199,10 +191,7 @@ mod tests {
     use super::*;
 
     fn rules(allow: &[&str], deny: &[&str]) -> AddressRules {
-        AddressRules {
-            allow: AddressSet::from_stored(allow),
-            deny: AddressSet::from_stored(deny),
-        }
+        AddressRules { allow: AddressSet::from_stored(allow), deny: AddressSet::from_stored(deny) }
     }
 
     #[track_caller]
@@ -238,17 +227,9 @@ mod tests {
     fn unreadable_rows_fail_closed() {
         // A4: an allow list of invalid patterns only admits nobody; nor does a deny list
         // that cannot be read in full.
-        check(
-            &rules(&["10.0.0.0/33", "everywhere"], &[]),
-            "10.0.0.1",
-            false,
-        );
+        check(&rules(&["10.0.0.0/33", "everywhere"], &[]), "10.0.0.1", false);
         check(&rules(&["10.0.0.0/8", "everywhere"], &[]), "10.0.0.1", true);
-        check(
-            &rules(&["10.0.0.0/8"], &["evil.example.org"]),
-            "10.0.0.1",
-            false,
-        );
+        check(&rules(&["10.0.0.0/8"], &["evil.example.org"]), "10.0.0.1", false);
         let set = AddressSet::from_stored(["everywhere"]);
         assert_eq!(AddressSet::from(set.to_texts()), set);
     }
@@ -256,14 +237,7 @@ mod tests {
     #[test]
     fn doubtful_patterns_are_refused() {
         // A6, A7, G9
-        for good in [
-            "10.0.0.0/8",
-            "10.0.0.1",
-            "::1",
-            "2001:db8::/32",
-            "0.0.0.0/0",
-            "::/0",
-        ] {
+        for good in ["10.0.0.0/8", "10.0.0.1", "::1", "2001:db8::/32", "0.0.0.0/0", "::/0"] {
             assert!(AddressSet::parse_pattern(good).is_ok(), "{good}");
         }
         for bad in [
@@ -302,9 +276,7 @@ mod tests {
             .map(|i| {
                 let address = Ipv4Addr::from(i.wrapping_mul(0x9E37_79B9));
                 let len = 8 + u8::try_from(i % 25).expect("small");
-                IpNet::new(address.into(), len)
-                    .expect("a length in range")
-                    .trunc()
+                IpNet::new(address.into(), len).expect("a length in range").trunc()
             })
             .collect();
         let set: AddressSet = nets.iter().copied().collect();

@@ -39,9 +39,7 @@ impl EndpointRule {
         };
         let is_method = |method: &str| {
             !method.is_empty()
-                && method
-                    .bytes()
-                    .all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+                && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
         };
         if !methods.is_none_or(|methods| methods.split(',').all(is_method)) {
             return Err("must begin with a path, or with methods in upper case like `GET,POST`");
@@ -56,10 +54,7 @@ impl EndpointRule {
                 return Err("may have `*` as a whole segment and `**` as the last one only");
             }
         }
-        Ok(Self {
-            text: text.to_owned(),
-            path_at: text.len() - path.len(),
-        })
+        Ok(Self { text: text.to_owned(), path_at: text.len() - path.len() })
     }
 
     /// Whether a call of `method` on `path` is what the rule names.
@@ -147,10 +142,7 @@ impl EndpointRules {
 
 impl From<Vec<EndpointRule>> for EndpointRules {
     fn from(rules: Vec<EndpointRule>) -> Self {
-        Self {
-            rules,
-            unreadable: Vec::new(),
-        }
+        Self { rules, unreadable: Vec::new() }
     }
 }
 
@@ -180,11 +172,7 @@ mod tests {
     #[track_caller]
     fn check(rule: &str, method: &str, path: &str, matches: bool) {
         let parsed = EndpointRule::parse(rule).expect("a rule");
-        assert_eq!(
-            parsed.matches(method, path),
-            matches,
-            "{rule} against {method} {path}"
-        );
+        assert_eq!(parsed.matches(method, path), matches, "{rule} against {method} {path}");
     }
 
     #[test]

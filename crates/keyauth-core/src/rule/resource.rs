@@ -51,13 +51,10 @@ impl ResourceRules {
     #[must_use]
     pub fn admit(&self, resource: &str) -> bool {
         self.is_empty()
-            || self
-                .0
-                .iter()
-                .any(|pattern| match pattern.strip_suffix('*') {
-                    Some(beginning) => resource.starts_with(beginning),
-                    None => pattern == resource,
-                })
+            || self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(beginning) => resource.starts_with(beginning),
+                None => pattern == resource,
+            })
     }
 
     /// The patterns.

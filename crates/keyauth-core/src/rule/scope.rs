@@ -87,9 +87,7 @@ impl Scopes {
     /// Whether `scope` is among them.
     #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
-        self.0
-            .binary_search_by(|have| have.as_str().cmp(scope))
-            .is_ok()
+        self.0.binary_search_by(|have| have.as_str().cmp(scope)).is_ok()
     }
 
     /// Whether all of `scopes` are among them; true for none.
@@ -141,10 +139,8 @@ mod tests {
 
     #[test]
     fn a_set_finds_what_it_holds_and_nothing_else() {
-        let scopes: Scopes = ["b", "a", "b"]
-            .iter()
-            .map(|text| Scope::new(text).expect("a scope"))
-            .collect();
+        let scopes: Scopes =
+            ["b", "a", "b"].iter().map(|text| Scope::new(text).expect("a scope")).collect();
         assert_eq!(scopes.iter().len(), 2);
         assert!(scopes.contains("a") && scopes.contains("b"));
         assert!(!scopes.contains("A") && !scopes.contains("*") && !scopes.contains(""));

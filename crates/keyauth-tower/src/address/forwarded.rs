@@ -8,9 +8,7 @@ pub(super) type Parse = fn(&[u8]) -> Option<IpAddr>;
 /// The elements of one line from the right, without empty ones (RFC 9110 section 5.6.1).
 pub(super) fn elements_from_the_right(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     // Split once, so that a line of commas costs no more than its length.
-    let elements: Vec<_> = split(line, b',')
-        .filter(|element| !element.is_empty())
-        .collect();
+    let elements: Vec<_> = split(line, b',').filter(|element| !element.is_empty()).collect();
     elements.into_iter().rev()
 }
 
@@ -83,10 +81,5 @@ fn parse_address<A: std::str::FromStr + Into<IpAddr>>(text: &[u8]) -> Option<IpA
 fn check_port(port: &[u8]) -> Option<()> {
     // `u16::from_str` would take a sign.
     let digits = port.iter().all(u8::is_ascii_digit);
-    str::from_utf8(port)
-        .ok()
-        .filter(|_| digits)?
-        .parse::<u16>()
-        .ok()
-        .map(|_| ())
+    str::from_utf8(port).ok().filter(|_| digits)?.parse::<u16>().ok().map(|_| ())
 }

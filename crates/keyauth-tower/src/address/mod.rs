@@ -108,11 +108,9 @@ impl fmt::Debug for Finder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Peer => f.write_str("Peer"),
-            Self::Proxies(header, proxies) => f
-                .debug_tuple("Proxies")
-                .field(header)
-                .field(&proxies.to_texts())
-                .finish(),
+            Self::Proxies(header, proxies) => {
+                f.debug_tuple("Proxies").field(header).field(&proxies.to_texts()).finish()
+            }
             Self::FromFn(_) => f.write_str("FromFn(..)"),
         }
     }
@@ -129,11 +127,7 @@ fn behind(
         ForwardingHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::parse_node),
     };
     // Several lines are one list (RFC 9110 section 5.3), so the last line comes first here.
-    let lines = head
-        .headers
-        .get_all(name)
-        .iter()
-        .map(|line| line.as_bytes());
+    let lines = head.headers.get_all(name).iter().map(|line| line.as_bytes());
     let mut hops = lines.rev().flat_map(forwarded::elements_from_the_right);
     while proxies.contains(client) {
         match hops.next() {
@@ -163,15 +157,9 @@ mod tests {
         }
         let mut request = request.body(()).expect("a request");
         let peer: IpAddr = peer.parse().expect("an address");
-        request
-            .extensions_mut()
-            .insert(PeerAddress((peer, 1).into()));
+        request.extensions_mut().insert(PeerAddress((peer, 1).into()));
         let expected = expected.map(|text| text.parse::<IpAddr>().expect("an address"));
-        assert_eq!(
-            address.find(&RequestHead::of(&request)),
-            expected,
-            "{peer} {lines:?}"
-        );
+        assert_eq!(address.find(&RequestHead::of(&request)), expected, "{peer} {lines:?}");
     }
 
     #[test]
@@ -180,18 +168,8 @@ mod tests {
         check(Xff, "198.51.100.9", &["192.0.2.1"], Some("198.51.100.9")); // A1
         check(Xff, "10.0.0.1", &["192.0.2.1"], Some("192.0.2.1")); // A2
         check(Xff, "::ffff:10.0.0.1", &["192.0.2.1"], Some("192.0.2.1"));
-        check(
-            Xff,
-            "10.0.0.1",
-            &["203.0.113.5, 192.0.2.1"],
-            Some("192.0.2.1"),
-        );
-        check(
-            Xff,
-            "10.0.0.1",
-            &["203.0.113.5, 192.0.2.1, 10.0.0.2"],
-            Some("192.0.2.1"),
-        );
+        check(Xff, "10.0.0.1", &["203.0.113.5, 192.0.2.1"], Some("192.0.2.1"));
+        check(Xff, "10.0.0.1", &["203.0.113.5, 192.0.2.1, 10.0.0.2"], Some("192.0.2.1"));
         check(
             Xff,
             "10.0.0.1",
@@ -200,12 +178,7 @@ mod tests {
         ); // A3
         check(Xff, "10.0.0.1", &["10.0.0.3, 10.0.0.2"], Some("10.0.0.3"));
         check(Xff, "10.0.0.1", &[], Some("10.0.0.1"));
-        check(
-            Xff,
-            "10.0.0.1",
-            &["192.0.2.1, ,,10.0.0.2,"],
-            Some("192.0.2.1"),
-        );
+        check(Xff, "10.0.0.1", &["192.0.2.1, ,,10.0.0.2,"], Some("192.0.2.1"));
     }
 
     #[test]
@@ -225,12 +198,7 @@ mod tests {
             "\"1.2.3.4",
         ] {
             check(Xff, "10.0.0.1", &[&format!("192.0.2.1, {garbage}")], None);
-            check(
-                Xff,
-                "10.0.0.1",
-                &[&format!("{garbage}, 192.0.2.1")],
-                Some("192.0.2.1"),
-            );
+            check(Xff, "10.0.0.1", &[&format!("{garbage}, 192.0.2.1")], Some("192.0.2.1"));
         }
     }
 
@@ -243,30 +211,15 @@ mod tests {
         check(Xff, "10.0.0.1", &["2001:db8::1"], Some("2001:db8::1"));
         check(Xff, "10.0.0.1", &["::ffff:192.0.2.1"], Some("192.0.2.1"));
         check(Forwarded, "10.0.0.1", &["for=192.0.2.1"], Some("192.0.2.1"));
-        check(
-            Forwarded,
-            "10.0.0.1",
-            &["FOR=192.0.2.1;proto=https"],
-            Some("192.0.2.1"),
-        );
-        check(
-            Forwarded,
-            "10.0.0.1",
-            &["proto=https; For=\"192.0.2.1:80\""],
-            Some("192.0.2.1"),
-        );
+        check(Forwarded, "10.0.0.1", &["FOR=192.0.2.1;proto=https"], Some("192.0.2.1"));
+        check(Forwarded, "10.0.0.1", &["proto=https; For=\"192.0.2.1:80\""], Some("192.0.2.1"));
         check(
             Forwarded,
             "10.0.0.1",
             &["for=\"[2001:db8::1]:80\", for=10.0.0.2"],
             Some("2001:db8::1"),
         );
-        check(
-            Forwarded,
-            "10.0.0.1",
-            &["for=\"[2001:db8::1]\""],
-            Some("2001:db8::1"),
-        );
+        check(Forwarded, "10.0.0.1", &["for=\"[2001:db8::1]\""], Some("2001:db8::1"));
         check(
             Forwarded,
             "10.0.0.1",
@@ -292,12 +245,7 @@ mod tests {
             "192.0.2.1",
             "for=2001:db8::1",
         ] {
-            check(
-                Forwarded,
-                "10.0.0.1",
-                &[&format!("for=192.0.2.1, {garbage}")],
-                None,
-            );
+            check(Forwarded, "10.0.0.1", &[&format!("for=192.0.2.1, {garbage}")], None);
         }
     }
 
@@ -305,18 +253,11 @@ mod tests {
     fn only_the_configured_header_is_read() {
         let address =
             ClientAddress::behind(ForwardingHeader::Forwarded, ["10.0.0.1"]).expect("an address");
-        let mut request = Request::builder()
-            .header("x-forwarded-for", "192.0.2.1")
-            .body(())
-            .expect("a request");
+        let mut request =
+            Request::builder().header("x-forwarded-for", "192.0.2.1").body(()).expect("a request");
         assert_eq!(address.find(&RequestHead::of(&request)), None);
-        request
-            .extensions_mut()
-            .insert(PeerAddress(([10, 0, 0, 1], 1).into()));
-        assert_eq!(
-            address.find(&RequestHead::of(&request)),
-            Some([10, 0, 0, 1].into())
-        );
+        request.extensions_mut().insert(PeerAddress(([10, 0, 0, 1], 1).into()));
+        assert_eq!(address.find(&RequestHead::of(&request)), Some([10, 0, 0, 1].into()));
         let error = ClientAddress::behind(ForwardingHeader::Forwarded, ["10.0.0.1/8", "::1", "x"]);
         assert_eq!(error.expect_err("two bad patterns").problems().len(), 2);
     }

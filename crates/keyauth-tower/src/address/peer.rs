@@ -17,20 +17,14 @@ pub(super) fn address(head: &RequestHead<'_>) -> Option<IpAddr> {
         return Some(address.ip().to_canonical());
     }
     #[cfg(feature = "axum")]
-    if let Some(axum::extract::ConnectInfo(address)) = head
-        .extensions
-        .get::<axum::extract::ConnectInfo<SocketAddr>>()
+    if let Some(axum::extract::ConnectInfo(address)) =
+        head.extensions.get::<axum::extract::ConnectInfo<SocketAddr>>()
     {
         return Some(address.ip().to_canonical());
     }
     #[cfg(feature = "tonic")]
-    if let Some(info) = head
-        .extensions
-        .get::<tonic::transport::server::TcpConnectInfo>()
-    {
-        return info
-            .remote_addr()
-            .map(|address| address.ip().to_canonical());
+    if let Some(info) = head.extensions.get::<tonic::transport::server::TcpConnectInfo>() {
+        return info.remote_addr().map(|address| address.ip().to_canonical());
     }
     None
 }

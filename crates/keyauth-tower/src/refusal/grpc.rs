@@ -14,10 +14,7 @@ pub(super) fn render(refusal: &Refusal) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(
-        GRPC_STATUS,
-        HeaderValue::from(u16::from(refusal.grpc_status())),
-    );
+    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(refusal.grpc_status())));
     // The code first, since gRPC has seventeen statuses for our two dozen reasons.
     let message = format!("{}: {}", refusal.code(), refusal.detail());
     if let Ok(message) = HeaderValue::try_from(message) {

@@ -83,19 +83,11 @@ impl Shape {
 
 impl Refusal {
     pub(crate) fn new(reason: impl Into<Reason>, shape: Shape) -> Self {
-        Self {
-            reason: reason.into(),
-            shape,
-            scopes: Vec::new(),
-            retry_after: None,
-        }
+        Self { reason: reason.into(), shape, scopes: Vec::new(), retry_after: None }
     }
 
     pub(crate) fn with_scopes(self, scopes: &[Scope]) -> Self {
-        Self {
-            scopes: scopes.to_vec(),
-            ..self
-        }
+        Self { scopes: scopes.to_vec(), ..self }
     }
 
     pub(crate) fn with_shape(self, shape: Shape) -> Self {
@@ -239,22 +231,12 @@ mod tests {
     fn check(reason: Reason, http: u16, grpc: u8) {
         let style = Style::default();
         let refusal = Refusal::new(reason, Shape::Http);
-        assert_eq!(
-            (refusal.status().as_u16(), refusal.grpc_status()),
-            (http, grpc),
-            "{reason:?}"
-        );
+        assert_eq!((refusal.status().as_u16(), refusal.grpc_status()), (http, grpc), "{reason:?}");
         let response = refusal.render(&style);
         assert_eq!(response.status(), refusal.status());
         assert_eq!(response.headers()["cache-control"], "no-store");
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/problem+json"
-        );
-        assert_eq!(
-            response.headers().contains_key("www-authenticate"),
-            http == 401
-        );
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers().contains_key("www-authenticate"), http == 401);
         let body: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
         assert_eq!(body["code"], refusal.code());
         assert_eq!(body["status"], http);
@@ -266,28 +248,16 @@ mod tests {
         assert_eq!(response.headers()["content-type"], "application/grpc");
         assert_eq!(response.headers()["grpc-status"], grpc.to_string());
         let message = response.headers()["grpc-message"].to_str().expect("ASCII");
-        assert!(
-            message.starts_with(refusal.code()) && !message.contains('%'),
-            "{message}"
-        );
+        assert!(message.starts_with(refusal.code()) && !message.contains('%'), "{message}");
         assert!(response.body().is_empty());
     }
 
     #[test]
     fn retry_after_is_rounded_up_and_above_zero() {
-        for (millis, seconds) in [
-            (0, "1"),
-            (1, "1"),
-            (1_000, "1"),
-            (1_001, "2"),
-            (59_999, "60"),
-        ] {
+        for (millis, seconds) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (59_999, "60")] {
             let mut refusal = Refusal::new(Denial::RateLimited, Shape::Http);
             refusal.retry_after = Some(Duration::from_millis(millis));
-            assert_eq!(
-                refusal.render(&Style::default()).headers()["retry-after"],
-                seconds
-            );
+            assert_eq!(refusal.render(&Style::default()).headers()["retry-after"], seconds);
         }
     }
 
@@ -296,10 +266,7 @@ mod tests {
         // C17
         let shape = |method, version, content_type: &str| {
             let request = Request::builder().method(method).version(version);
-            let request = request
-                .header("content-type", content_type)
-                .body(())
-                .expect("a request");
+            let request = request.header("content-type", content_type).body(()).expect("a request");
             Shape::of(&RequestHead::of(&request))
         };
         for grpc in [
@@ -319,11 +286,7 @@ mod tests {
             "application/json",
             "",
         ] {
-            assert_eq!(
-                shape("POST", Version::HTTP_2, other),
-                Shape::Http,
-                "{other}"
-            );
+            assert_eq!(shape("POST", Version::HTTP_2, other), Shape::Http, "{other}");
         }
     }
 }

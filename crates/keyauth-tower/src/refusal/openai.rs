@@ -46,16 +46,7 @@ pub fn openai_error(refusal: &Refusal, response: &mut Response<Bytes>) {
         _ => "invalid_request_error",
     };
     let (message, code) = (refusal.detail(), refusal.code());
-    let body = Body {
-        error: Error {
-            message,
-            r#type: kind,
-            param: None,
-            code,
-        },
-    };
+    let body = Body { error: Error { message, r#type: kind, param: None, code } };
     *response.body_mut() = serde_json::to_vec(&body).unwrap_or_default().into();
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
 }

@@ -25,20 +25,13 @@ pub(super) fn render(refusal: &Refusal, style: &Style) -> Response<Bytes> {
         title: status.canonical_reason().unwrap_or_default(),
         status: status.as_u16(),
         code: refusal.code(),
-        detail: if missing {
-            &style.advice
-        } else {
-            refusal.detail()
-        },
+        detail: if missing { &style.advice } else { refusal.detail() },
     };
     // Strings and a number: there is nothing in it that could fail to serialise.
     let mut response = Response::new(serde_json::to_vec(&problem).unwrap_or_default().into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let Some(challenge) = challenge(refusal, style) {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
@@ -52,10 +45,7 @@ fn challenge(refusal: &Refusal, style: &Style) -> Option<HeaderValue> {
         Reason::Denied(Denial::MissingKey) => scheme.clone(),
         Reason::Denied(Denial::ScopeDenied) => {
             let scopes: Vec<_> = refusal.scopes.iter().map(|scope| scope.as_str()).collect();
-            format!(
-                "{scheme}, error=\"insufficient_scope\", scope=\"{}\"",
-                scopes.join(" ")
-            )
+            format!("{scheme}, error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" "))
         }
         Reason::Denied(_) if refusal.status() == StatusCode::UNAUTHORIZED => {
             format!("{scheme}, error=\"invalid_token\"")

@@ -26,17 +26,9 @@ impl Style {
     /// The words for a layer that takes keys from `sources`.
     pub(crate) fn new(realm: &str, sources: &KeySources) -> Self {
         // A challenge must name a scheme that would be accepted (RFC 9110 section 11.6.1).
-        let scheme = if sources.has_bearer() {
-            "Bearer"
-        } else {
-            "ApiKey"
-        };
+        let scheme = if sources.has_bearer() { "Bearer" } else { "ApiKey" };
         let challenge = format!("{scheme} realm=\"{realm}\"");
-        Self {
-            challenge,
-            advice: sources.advice(),
-            reshape: None,
-        }
+        Self { challenge, advice: sources.advice(), reshape: None }
     }
 }
 

@@ -25,11 +25,7 @@ impl Requirement for RequireEndpoint {
         // Ambiguous paths were refused already, since there is a rule if it names this one.
         let rules = &caller.record().key.endpoints;
         let named = rules.names(head.method.as_str(), head.original_path());
-        if named {
-            Ok(())
-        } else {
-            Err(Denial::EndpointDenied)
-        }
+        if named { Ok(()) } else { Err(Denial::EndpointDenied) }
     }
 }
 

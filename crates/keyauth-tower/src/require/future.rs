@@ -29,17 +29,11 @@ pin_project! {
 
 impl<F> RequireFuture<F> {
     pub(super) const fn service(future: F) -> Self {
-        Self {
-            state: State::Service { future },
-        }
+        Self { state: State::Service { future } }
     }
 
     pub(super) const fn refused(response: Response<Bytes>) -> Self {
-        Self {
-            state: State::Refused {
-                response: Some(response),
-            },
-        }
+        Self { state: State::Refused { response: Some(response) } }
     }
 }
 
@@ -49,10 +43,7 @@ where
 {
     type Output = Result<Response<ResponseBody<B>>, E>;
 
-    #[expect(
-        clippy::panic,
-        reason = "a future must not be polled after it was ready"
-    )]
+    #[expect(clippy::panic, reason = "a future must not be polled after it was ready")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(match self.project().state.project() {
             StateProjection::Service { future } => {

@@ -28,28 +28,17 @@ impl RequireGroup {
     ///
     /// Where a text is no group's name.
     #[must_use]
-    #[expect(
-        clippy::expect_used,
-        reason = "names in the program's text, as documented"
-    )]
+    #[expect(clippy::expect_used, reason = "names in the program's text, as documented")]
     pub fn any<'a>(groups: impl IntoIterator<Item = &'a str>) -> Self {
         let groups = groups.into_iter().map(GroupId::new);
-        Self(
-            groups
-                .map(|group| group.expect("a route must ask for valid groups"))
-                .collect(),
-        )
+        Self(groups.map(|group| group.expect("a route must ask for valid groups")).collect())
     }
 }
 
 impl Requirement for RequireGroup {
     fn check(&self, caller: &Principal, _: &RequestHead<'_>) -> Result<(), Denial> {
         let bound = caller.group().is_some_and(|group| self.0.contains(group));
-        if bound {
-            Ok(())
-        } else {
-            Err(Denial::GroupDenied)
-        }
+        if bound { Ok(()) } else { Err(Denial::GroupDenied) }
     }
 }
 

@@ -51,11 +51,7 @@ pub struct Require<S, R> {
 impl<S, R> Require<S, R> {
     /// Puts a requirement before a service. Layers like [`RequireScope`] call it.
     pub fn new(inner: S, requirement: R) -> Self {
-        Self {
-            inner,
-            requirement,
-            warning: Arc::new(Once::new()),
-        }
+        Self { inner, requirement, warning: Arc::new(Once::new()) }
     }
 }
 

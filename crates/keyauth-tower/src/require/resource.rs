@@ -35,11 +35,7 @@ impl Requirement for RequireResource {
             Some(resource) => rules.admit(&resource),
             None => rules.is_empty(),
         };
-        if allowed {
-            Ok(())
-        } else {
-            Err(Denial::ResourceDenied)
-        }
+        if allowed { Ok(()) } else { Err(Denial::ResourceDenied) }
     }
 }
 

@@ -30,27 +30,16 @@ impl RequireScope {
     ///
     /// Where a text is no scope.
     #[must_use]
-    #[expect(
-        clippy::expect_used,
-        reason = "scopes in the program's text, as documented"
-    )]
+    #[expect(clippy::expect_used, reason = "scopes in the program's text, as documented")]
     pub fn all<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Self {
         let scopes = scopes.into_iter().map(Scope::new);
-        Self(
-            scopes
-                .map(|scope| scope.expect("a route must ask for valid scopes"))
-                .collect(),
-        )
+        Self(scopes.map(|scope| scope.expect("a route must ask for valid scopes")).collect())
     }
 }
 
 impl Requirement for RequireScope {
     fn check(&self, caller: &Principal, _: &RequestHead<'_>) -> Result<(), Denial> {
-        if caller.scopes().contains_all(&self.0) {
-            Ok(())
-        } else {
-            Err(Denial::ScopeDenied)
-        }
+        if caller.scopes().contains_all(&self.0) { Ok(()) } else { Err(Denial::ScopeDenied) }
     }
 
     fn scopes(&self) -> &[Scope] {

@@ -18,11 +18,7 @@ impl Cookie {
 impl KeySource for Cookie {
     fn find<'r>(&self, head: &RequestHead<'r>) -> Credential<'r> {
         // HTTP/2 may split the header into several (RFC 9113 section 8.2.3).
-        let lines = head
-            .headers
-            .get_all(COOKIE)
-            .iter()
-            .map(|line| line.as_bytes());
+        let lines = head.headers.get_all(COOKIE).iter().map(|line| line.as_bytes());
         let pairs = lines.flat_map(|line| line.split(|&byte| byte == b';'));
         let mut values = pairs.filter_map(|pair| {
             let pair = pair.trim_ascii_start();
@@ -42,8 +38,5 @@ impl KeySource for Cookie {
 
 /// A cookie's value may stand in double quotes (RFC 6265 section 4.1.1).
 fn unquoted(value: &[u8]) -> &[u8] {
-    value
-        .strip_prefix(b"\"")
-        .and_then(|value| value.strip_suffix(b"\""))
-        .unwrap_or(value)
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }

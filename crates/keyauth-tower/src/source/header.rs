@@ -10,10 +10,7 @@ use crate::RequestHead;
 pub(super) struct Header(HeaderName);
 
 impl Header {
-    #[expect(
-        clippy::expect_used,
-        reason = "a name in the program's text, as documented"
-    )]
+    #[expect(clippy::expect_used, reason = "a name in the program's text, as documented")]
     pub(super) fn new(name: &str) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes());
         Self(name.expect("a source must have a valid header name"))

@@ -85,10 +85,7 @@ impl KeySources {
     /// No source at all: every request is without a key.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            sources: Vec::new(),
-            places: Vec::new(),
-        }
+        Self { sources: Vec::new(), places: Vec::new() }
     }
 
     /// Adds `Authorization: Bearer <key>` (RFC 6750 section 2.1), the scheme in any case.
@@ -156,16 +153,12 @@ impl KeySources {
 
     /// Whether keys are taken from `Authorization`.
     pub(crate) fn has_bearer(&self) -> bool {
-        self.iter()
-            .any(|source| source.header() == Some(&AUTHORIZATION))
+        self.iter().any(|source| source.header() == Some(&AUTHORIZATION))
     }
 
     /// Where to send a key, for whoever sent none.
     pub(crate) fn advice(&self) -> String {
-        format!(
-            "No API key was presented. Send one {}.",
-            self.places.join(" or ")
-        )
+        format!("No API key was presented. Send one {}.", self.places.join(" or "))
     }
 
     fn push(mut self, source: impl KeySource, place: String) -> Self {

@@ -40,11 +40,7 @@ impl KeySource for Query {
 /// Such a key has been written to logs on its way here, and must be treated as leaked.
 pub(crate) fn holds_key(query: &str, keyring: &Keyring, sources: &KeySources) -> bool {
     form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
-        let wanted = || {
-            sources
-                .iter()
-                .any(|source| source.query_parameter() == Some(&*name))
-        };
+        let wanted = || sources.iter().any(|source| source.query_parameter() == Some(&*name));
         keyring.recognises(name.as_bytes()) || (keyring.recognises(value.as_bytes()) && !wanted())
     })
 }
