@@ -2,14 +2,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Reads one element of a list of hops.
-pub(super) type Parse = fn(&[u8]) -> Option<IpAddr>;
-
-/// The elements of one line from the right, without empty ones (RFC 9110 section 5.6.1).
-pub(super) fn elements_from_the_right(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The hops of one `Forwarded` line from the right, without empty elements
+/// (RFC 9110 section 5.6.1); `None` stands for one that names no address.
+pub(super) fn forwarded(line: &[u8]) -> Vec<Option<IpAddr>> {
     // Split once, so that a line of commas costs no more than its length.
-    let elements: Vec<_> = split(line, b',').filter(|element| !element.is_empty()).collect();
-    elements.into_iter().rev()
+    let elements = split(line, b',').filter(|element| !element.is_empty());
+    let mut hops: Vec<_> = elements.map(parse_element).collect();
+    hops.reverse();
+    hops
+}
+
+/// The hops of one `X-Forwarded-For` line from the right, likewise. It knows no quotes.
+pub(super) fn x_forwarded_for(line: &[u8]) -> Vec<Option<IpAddr>> {
+    let elements = line.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    elements.filter(|element| !element.is_empty()).map(parse_node).collect()
 }
 
 /// The trimmed parts between separators that stand in no quoted string.
@@ -31,7 +37,7 @@ fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The node of the one `for` parameter of a `forwarded-element` (RFC 7239 section 4).
-pub(super) fn parse_element(element: &[u8]) -> Option<IpAddr> {
+fn parse_element(element: &[u8]) -> Option<IpAddr> {
     let mut node = None;
     for pair in split(element, b';') {
         let equals = pair.iter().position(|&byte| byte == b'=')?;
@@ -50,7 +56,7 @@ pub(super) fn parse_element(element: &[u8]) -> Option<IpAddr> {
 }
 
 /// An address with or without a port, that of IPv6 in brackets where there is a port.
-pub(super) fn parse_node(node: &[u8]) -> Option<IpAddr> {
+fn parse_node(node: &[u8]) -> Option<IpAddr> {
     if let Some(bracketed) = node.strip_prefix(b"[") {
         let close = bracketed.iter().position(|&byte| byte == b']')?;
         let (address, rest) = bracketed.split_at_checked(close)?;

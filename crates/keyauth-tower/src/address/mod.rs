@@ -122,16 +122,16 @@ fn behind(
     head: &RequestHead<'_>,
 ) -> Option<IpAddr> {
     let mut client = peer::address(head)?;
-    let (name, parse): (_, forwarded::Parse) = match header {
-        ForwardingHeader::Forwarded => (FORWARDED, forwarded::parse_element),
-        ForwardingHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::parse_node),
+    let (name, read): (_, fn(&[u8]) -> Vec<Option<IpAddr>>) = match header {
+        ForwardingHeader::Forwarded => (FORWARDED, forwarded::forwarded),
+        ForwardingHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::x_forwarded_for),
     };
     // Several lines are one list (RFC 9110 section 5.3), so the last line comes first here.
-    let lines = head.headers.get_all(name).iter().map(|line| line.as_bytes());
-    let mut hops = lines.rev().flat_map(forwarded::elements_from_the_right);
+    let lines = head.headers.get_all(name).iter();
+    let mut hops = lines.rev().flat_map(|line| read(line.as_bytes()));
     while proxies.contains(client) {
         match hops.next() {
-            Some(hop) => client = parse(hop)?,
+            Some(hop) => client = hop?,
             None => break,
         }
     }

@@ -236,7 +236,8 @@ mod tests {
         assert_eq!(response.status(), refusal.status());
         assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(response.headers()["content-type"], "application/problem+json");
-        assert_eq!(response.headers().contains_key("www-authenticate"), http == 401);
+        let challenged = http == 401 || reason == Denial::ScopeDenied.into();
+        assert_eq!(response.headers().contains_key("www-authenticate"), challenged);
         let body: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
         assert_eq!(body["code"], refusal.code());
         assert_eq!(body["status"], http);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
-use keyauth_core::Denial;
+use keyauth_core::{Denial, Scope};
 use serde::Serialize;
 
 use super::{Reason, Refusal, Style};
@@ -44,7 +44,7 @@ fn challenge(refusal: &Refusal, style: &Style) -> Option<HeaderValue> {
     let challenge = match refusal.reason {
         Reason::Denied(Denial::MissingKey) => scheme.clone(),
         Reason::Denied(Denial::ScopeDenied) => {
-            let scopes: Vec<_> = refusal.scopes.iter().map(|scope| scope.as_str()).collect();
+            let scopes: Vec<_> = refusal.scopes.iter().map(Scope::as_str).collect();
             format!("{scheme}, error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" "))
         }
         Reason::Denied(_) if refusal.status() == StatusCode::UNAUTHORIZED => {
