@@ -93,7 +93,7 @@ impl Default for MemoryStore {
 impl State {
     fn record(&self, digest: &KeyDigest) -> Option<KeyRecord> {
         let secret = self.secrets.get(digest)?;
-        let key = self.keys.get(&secret.key)?.clone();
+        let key = Key { last_used_at: None, ..self.keys.get(&secret.key)?.clone() };
         let tenant = self.tenants.get(&key.tenant)?.status;
         let owner = self.owners.get(&(key.tenant.clone(), key.owner.clone()))?.status;
         let group = match &key.group {

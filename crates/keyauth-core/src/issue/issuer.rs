@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::field::Fields;
 use super::{NewKey, Rotation};
 use crate::{
-    Clock, DigestScheme, Key, KeyDigest, KeyHint, KeyId, KeyPrefix, Keyring, PlaintextKey,
-    SecretId, StoreError, SystemClock, Timestamp,
+    Clock, DigestScheme, IssuedKey, Key, KeyDigest, KeyHint, KeyId, KeyPrefix, Keyring,
+    PlaintextKey, SecretId, StoreError, SystemClock, Timestamp,
 };
 
 /// Makes secrets and records for a store, which then writes them.
@@ -25,7 +25,15 @@ pub struct Draft {
     pub key: Key,
     /// The secret to write with it.
     pub secret: NewSecret,
-    pub(crate) plaintext: PlaintextKey,
+    plaintext: PlaintextKey,
+}
+
+impl Draft {
+    /// What issuing gives back, once a store has written the rest.
+    #[must_use]
+    pub fn into_issued(self) -> IssuedKey {
+        IssuedKey::new(self.key, self.plaintext)
+    }
 }
 
 /// What a store writes of a new secret.
@@ -92,7 +100,14 @@ impl Issuer {
         self.clock.now()
     }
 
-    pub(crate) fn draft(&self, new: NewKey) -> Result<Draft, StoreError> {
+    /// Makes a key without writing it; [`KeyStore::issue`](crate::KeyStore::issue) does both.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) with every problem;
+    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) where the operating system gives
+    /// no randomness.
+    pub fn draft(&self, new: NewKey) -> Result<Draft, StoreError> {
         let now = self.now();
         let id = KeyId::generate(now).map_err(StoreError::unavailable)?;
         let (mut key, prefix, custom) = new.check(id, &self.keyring, now)?;

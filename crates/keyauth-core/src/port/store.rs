@@ -125,7 +125,7 @@ pub trait KeyStore: KeyLookup {
         async {
             let draft = self.issuer().draft(new)?;
             self.insert(&draft.key, &draft.secret).await?;
-            Ok(IssuedKey::new(draft.key, draft.plaintext))
+            Ok(draft.into_issued())
         }
     }
 

@@ -2,9 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// The hops of one line, nearest first; `None` stands for one that names no address.
+pub(super) type Hops = Vec<Option<IpAddr>>;
+
 /// The hops of one `Forwarded` line from the right, without empty elements
-/// (RFC 9110 section 5.6.1); `None` stands for one that names no address.
-pub(super) fn forwarded(line: &[u8]) -> Vec<Option<IpAddr>> {
+/// (RFC 9110 section 5.6.1).
+pub(super) fn forwarded(line: &[u8]) -> Hops {
     // Split once, so that a line of commas costs no more than its length.
     let elements = split(line, b',').filter(|element| !element.is_empty());
     let mut hops: Vec<_> = elements.map(parse_element).collect();
@@ -13,7 +16,7 @@ pub(super) fn forwarded(line: &[u8]) -> Vec<Option<IpAddr>> {
 }
 
 /// The hops of one `X-Forwarded-For` line from the right, likewise. It knows no quotes.
-pub(super) fn x_forwarded_for(line: &[u8]) -> Vec<Option<IpAddr>> {
+pub(super) fn x_forwarded_for(line: &[u8]) -> Hops {
     let elements = line.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     elements.filter(|element| !element.is_empty()).map(parse_node).collect()
 }

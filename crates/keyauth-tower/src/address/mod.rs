@@ -122,7 +122,7 @@ fn behind(
     head: &RequestHead<'_>,
 ) -> Option<IpAddr> {
     let mut client = peer::address(head)?;
-    let (name, read): (_, fn(&[u8]) -> Vec<Option<IpAddr>>) = match header {
+    let (name, read): (_, fn(&[u8]) -> forwarded::Hops) = match header {
         ForwardingHeader::Forwarded => (FORWARDED, forwarded::forwarded),
         ForwardingHeader::XForwardedFor => (X_FORWARDED_FOR, forwarded::x_forwarded_for),
     };

@@ -1,0 +1,115 @@
+//! Tenants, owners, groups, and who belongs to which.
+
+use keyauth_core::{
+    Directory, Group, GroupId, Owner, OwnerId, StoreError, Subscription, Tenant, TenantId,
+    Timestamp,
+};
+
+use crate::SqliteStore;
+use crate::row::Word;
+use crate::statement::{commit, execute, require_group, require_owner, require_tenant};
+
+impl Directory for SqliteStore {
+    async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        let statement = sqlx::query(
+            "INSERT INTO tenants (id, status, custom_keys) VALUES (?, ?, ?) ON CONFLICT (id) \
+             DO UPDATE SET status = excluded.status, custom_keys = excluded.custom_keys",
+        )
+        .bind(tenant.id.as_str())
+        .bind(tenant.status.to_word().map_err(StoreError::unavailable)?)
+        .bind(tenant.custom_keys.to_word().map_err(StoreError::unavailable)?);
+        execute(&mut transaction, statement).await?;
+        commit(transaction).await
+    }
+
+    async fn put_owner(&self, owner: &Owner) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        require_tenant(&mut transaction, &owner.tenant).await?;
+        let statement = sqlx::query(
+            "INSERT INTO owners (tenant, id, status) VALUES (?, ?, ?) ON CONFLICT (tenant, id) \
+             DO UPDATE SET status = excluded.status",
+        )
+        .bind(owner.tenant.as_str())
+        .bind(owner.id.as_str())
+        .bind(owner.status.to_word().map_err(StoreError::unavailable)?);
+        execute(&mut transaction, statement).await?;
+        commit(transaction).await
+    }
+
+    async fn put_group(&self, group: &Group) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        require_tenant(&mut transaction, &group.tenant).await?;
+        let statement = sqlx::query(
+            "INSERT INTO groups (tenant, id, kind, status) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (tenant, id) \
+             DO UPDATE SET kind = excluded.kind, status = excluded.status",
+        )
+        .bind(group.tenant.as_str())
+        .bind(group.id.as_str())
+        .bind(group.kind.to_word().map_err(StoreError::unavailable)?)
+        .bind(group.status.to_word().map_err(StoreError::unavailable)?);
+        execute(&mut transaction, statement).await?;
+        commit(transaction).await
+    }
+
+    async fn add_member(
+        &self,
+        tenant: &TenantId,
+        group: &GroupId,
+        owner: &OwnerId,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        require_group(&mut transaction, tenant, group).await?;
+        require_owner(&mut transaction, tenant, owner).await?;
+        let statement = sqlx::query(
+            "INSERT INTO memberships (tenant, group_id, owner) VALUES (?, ?, ?) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(tenant.as_str())
+        .bind(group.as_str())
+        .bind(owner.as_str());
+        execute(&mut transaction, statement).await?;
+        commit(transaction).await
+    }
+
+    async fn remove_member(
+        &self,
+        tenant: &TenantId,
+        group: &GroupId,
+        owner: &OwnerId,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        let statement =
+            sqlx::query("DELETE FROM memberships WHERE tenant = ? AND group_id = ? AND owner = ?")
+                .bind(tenant.as_str())
+                .bind(group.as_str())
+                .bind(owner.as_str());
+        execute(&mut transaction, statement).await?;
+        commit(transaction).await
+    }
+
+    async fn put_subscription(
+        &self,
+        tenant: &TenantId,
+        group: &GroupId,
+        owner: &OwnerId,
+        subscription: Subscription,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        require_group(&mut transaction, tenant, group).await?;
+        require_owner(&mut transaction, tenant, owner).await?;
+        let statement = sqlx::query(
+            "INSERT INTO subscriptions (tenant, group_id, owner, status, ends_at) \
+             VALUES (?, ?, ?, ?, ?) ON CONFLICT (tenant, group_id, owner) \
+             DO UPDATE SET status = excluded.status, ends_at = excluded.ends_at",
+        )
+        .bind(tenant.as_str())
+        .bind(group.as_str())
+        .bind(owner.as_str())
+        .bind(subscription.status.to_word().map_err(StoreError::unavailable)?)
+        .bind(subscription.ends_at.map(Timestamp::as_micros));
+        execute(&mut transaction, statement).await?;
+        commit(transaction).await
+    }
+}

@@ -1,0 +1,121 @@
+//! Statements about keys.
+
+use keyauth_core::{
+    Change, GroupId, Key, KeyChanges, KeyId, KeyRef, KeyStatus, StoreError, StoreErrorKind,
+    Timestamp,
+};
+use serde::Serialize;
+use sqlx::QueryBuilder;
+use sqlx::sqlite::{Sqlite, SqliteConnection};
+
+use crate::row::{self, Word, key_columns, to_json};
+use crate::statement::execute;
+
+pub(crate) async fn read_key(
+    connection: &mut SqliteConnection,
+    key: &KeyRef,
+) -> Result<Key, StoreError> {
+    const KEY: &str = concat!(
+        "SELECT ",
+        key_columns!(),
+        ", u.last_used_at FROM keys AS k LEFT JOIN key_usage AS u ON u.key_id = k.id \
+         WHERE k.id = ? AND k.tenant = ?"
+    );
+    let row = sqlx::query(KEY).bind(key.id.as_bytes().as_slice()).bind(key.tenant.as_str());
+    match row.fetch_optional(connection).await.map_err(StoreError::unavailable)? {
+        Some(row) => row::key(&row).map_err(StoreError::unavailable),
+        None => Err(StoreErrorKind::NotFound.into()),
+    }
+}
+
+pub(crate) async fn read_live_key(
+    connection: &mut SqliteConnection,
+    key: &KeyRef,
+) -> Result<Key, StoreError> {
+    let key = read_key(connection, key).await?;
+    if key.status == KeyStatus::Revoked { Err(StoreErrorKind::Revoked.into()) } else { Ok(key) }
+}
+
+pub(crate) async fn insert_key(
+    connection: &mut SqliteConnection,
+    key: &Key,
+) -> Result<(), StoreError> {
+    let statement = sqlx::query(
+        "INSERT INTO keys (id, tenant, owner, group_id, name, hint, status, scopes, \
+         allow_addresses, deny_addresses, endpoints, resources, limits, budgets, metadata, \
+         starts_at, expires_at, created_at, updated_at, revoked_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(key.id.as_bytes().as_slice())
+    .bind(key.tenant.as_str())
+    .bind(key.owner.as_str())
+    .bind(key.group.as_ref().map(GroupId::as_str))
+    .bind(&*key.name)
+    .bind(key.hint.as_str())
+    .bind(key.status.to_word().map_err(StoreError::unavailable)?)
+    .bind(json(&key.scopes)?)
+    .bind(json(&key.addresses.allow)?)
+    .bind(json(&key.addresses.deny)?)
+    .bind(json(&key.endpoints)?)
+    .bind(json(&key.resources)?)
+    .bind(json(&key.limits)?)
+    .bind(json(&key.budgets)?)
+    .bind(json(&key.metadata)?)
+    .bind(key.starts_at.map(Timestamp::as_micros))
+    .bind(key.expires_at.map(Timestamp::as_micros))
+    .bind(key.created_at.as_micros())
+    .bind(key.updated_at.as_micros())
+    .bind(key.revoked_at.map(Timestamp::as_micros));
+    execute(connection, statement).await?;
+    Ok(())
+}
+
+/// Writes the columns that a change names, and `updated_at`.
+pub(crate) async fn update_key(
+    connection: &mut SqliteConnection,
+    id: KeyId,
+    changes: &KeyChanges,
+) -> Result<(), StoreError> {
+    let mut update = QueryBuilder::<Sqlite>::new("UPDATE keys SET updated_at = ");
+    update.push_bind(changes.updated_at.as_micros());
+    if let Some(name) = &changes.name {
+        update.push(", name = ").push_bind(name.to_string());
+    }
+    push_json(&mut update, ", scopes = ", &changes.scopes)?;
+    push_json(&mut update, ", allow_addresses = ", &changes.allow)?;
+    push_json(&mut update, ", deny_addresses = ", &changes.deny)?;
+    push_json(&mut update, ", endpoints = ", &changes.endpoints)?;
+    push_json(&mut update, ", resources = ", &changes.resources)?;
+    push_json(&mut update, ", limits = ", &changes.limits)?;
+    push_json(&mut update, ", budgets = ", &changes.budgets)?;
+    push_json(&mut update, ", metadata = ", &changes.metadata)?;
+    if changes.group != Change::Keep {
+        let group = changes.group.clone().apply_to(None).map(String::from);
+        update.push(", group_id = ").push_bind(group);
+    }
+    for (column, change) in
+        [(", starts_at = ", changes.starts_at), (", expires_at = ", changes.expires_at)]
+    {
+        if change != Change::Keep {
+            update.push(column).push_bind(change.apply_to(None).map(Timestamp::as_micros));
+        }
+    }
+    update.push(" WHERE id = ").push_bind(id.as_bytes().to_vec());
+    update.build().execute(connection).await.map_err(StoreError::unavailable)?;
+    Ok(())
+}
+
+fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    to_json(value).map_err(StoreError::unavailable)
+}
+
+fn push_json(
+    update: &mut QueryBuilder<Sqlite>,
+    assignment: &'static str,
+    value: &Option<impl Serialize>,
+) -> Result<(), StoreError> {
+    if let Some(value) = value {
+        update.push(assignment).push_bind(json(value)?);
+    }
+    Ok(())
+}

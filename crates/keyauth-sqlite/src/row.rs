@@ -1,0 +1,146 @@
+//! Rows to records, and values to columns.
+
+use std::error::Error;
+
+use keyauth_core::{
+    AddressRules, CustomKeys, GroupAccess, GroupId, GroupKind, Key, KeyHint, KeyId, KeyRecord,
+    KeyStatus, OwnerId, SecretId, Status, Subscription, TenantId, Timestamp,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+pub(crate) type DecodeError = Box<dyn Error + Send + Sync>;
+
+/// The columns of a key, from `keys AS k`, as [`key`] reads them.
+macro_rules! key_columns {
+    () => {
+        "k.id, k.tenant, k.owner, k.group_id, k.name, k.hint, k.status, k.scopes, \
+         k.allow_addresses, k.deny_addresses, k.endpoints, k.resources, k.limits, k.budgets, \
+         k.metadata, k.starts_at, k.expires_at, k.created_at, k.updated_at, k.revoked_at"
+    };
+}
+pub(crate) use key_columns;
+
+/// Reads a key. Where the statement has no such column, `last_used_at` is `None`.
+pub(crate) fn key(row: &SqliteRow) -> Result<Key, DecodeError> {
+    let group: Option<String> = row.try_get("group_id")?;
+    Ok(Key {
+        id: KeyId::from_bytes(row.try_get::<&[u8], _>("id")?.try_into()?),
+        tenant: TenantId::new(row.try_get::<&str, _>("tenant")?)?,
+        owner: OwnerId::new(row.try_get::<&str, _>("owner")?)?,
+        group: group.map(GroupId::new).transpose()?,
+        name: row.try_get::<&str, _>("name")?.into(),
+        hint: KeyHint::from_stored(row.try_get::<String, _>("hint")?),
+        status: word(row.try_get("status")?)?,
+        scopes: json(row, "scopes")?,
+        addresses: AddressRules {
+            allow: json(row, "allow_addresses")?,
+            deny: json(row, "deny_addresses")?,
+        },
+        endpoints: json(row, "endpoints")?,
+        resources: json(row, "resources")?,
+        limits: json(row, "limits")?,
+        budgets: json(row, "budgets")?,
+        metadata: json(row, "metadata")?,
+        starts_at: time(row, "starts_at")?,
+        expires_at: time(row, "expires_at")?,
+        created_at: Timestamp::from_micros(row.try_get("created_at")?),
+        updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
+        last_used_at: match row.try_get("last_used_at") {
+            Err(sqlx::Error::ColumnNotFound(_)) => None,
+            micros => micros.map(|micros: Option<i64>| micros.map(Timestamp::from_micros))?,
+        },
+        revoked_at: time(row, "revoked_at")?,
+    })
+}
+
+/// Reads the record of a lookup; see the statement in `store.rs` for its columns.
+pub(crate) fn record(row: &SqliteRow) -> Result<KeyRecord, DecodeError> {
+    let key = key(row)?;
+    let group = match key.group {
+        Some(_) => Some(group_access(row)?),
+        None => None,
+    };
+    Ok(KeyRecord {
+        secret: SecretId::from_bytes(row.try_get::<&[u8], _>("secret_id")?.try_into()?),
+        secret_ends_at: time(row, "secret_ends_at")?,
+        tenant: word(row.try_get("tenant_status")?)?,
+        owner: word(row.try_get("owner_status")?)?,
+        group,
+        key,
+    })
+}
+
+fn group_access(row: &SqliteRow) -> Result<GroupAccess, DecodeError> {
+    let subscription: Option<&str> = row.try_get("subscription_status")?;
+    let subscription = match subscription {
+        Some(status) => {
+            let ends_at = time(row, "subscription_ends_at")?;
+            Some(Subscription { status: word(status)?, ends_at })
+        }
+        None => None,
+    };
+    Ok(GroupAccess {
+        status: word(row.try_get("group_status")?)?,
+        kind: word(row.try_get("group_kind")?)?,
+        member: row.try_get("member")?,
+        subscription,
+    })
+}
+
+pub(crate) fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, DecodeError> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_micros))
+}
+
+fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, DecodeError> {
+    let text = row.try_get::<&str, _>(column)?;
+    serde_json::from_str(text).map_err(|error| format!("column {column}: {error}").into())
+}
+
+/// A value as JSON, for a column.
+pub(crate) fn to_json(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    serde_json::to_string(value)
+}
+
+/// An enum as the word it is stored as.
+pub(crate) trait Word: Copy + PartialEq + 'static {
+    /// Every value and its word.
+    const WORDS: &'static [(Self, &'static str)];
+
+    /// The word for a column.
+    fn to_word(self) -> Result<&'static str, DecodeError> {
+        let found = Self::WORDS.iter().find(|(value, _)| *value == self);
+        found.map(|(_, word)| *word).ok_or_else(|| "a value this store cannot keep".into())
+    }
+}
+
+/// The value a word stands for. One of a newer version is an error: nothing is guessed.
+pub(crate) fn word<T: Word>(text: &str) -> Result<T, DecodeError> {
+    let found = T::WORDS.iter().find(|(_, word)| *word == text);
+    found.map(|(value, _)| *value).ok_or_else(|| format!("unknown word {text:?}").into())
+}
+
+impl Word for Status {
+    const WORDS: &'static [(Self, &'static str)] =
+        &[(Self::Active, "active"), (Self::Inactive, "inactive")];
+}
+
+impl Word for KeyStatus {
+    const WORDS: &'static [(Self, &'static str)] =
+        &[(Self::Active, "active"), (Self::Disabled, "disabled"), (Self::Revoked, "revoked")];
+}
+
+impl Word for GroupKind {
+    const WORDS: &'static [(Self, &'static str)] = &[
+        (Self::Standard, "standard"),
+        (Self::Exclusive, "exclusive"),
+        (Self::Subscription, "subscription"),
+    ];
+}
+
+impl Word for CustomKeys {
+    const WORDS: &'static [(Self, &'static str)] =
+        &[(Self::Refused, "refused"), (Self::Allowed, "allowed")];
+}

@@ -1,0 +1,203 @@
+//! The store.
+
+use std::sync::Arc;
+
+use keyauth_core::{
+    Change, Issuer, Key, KeyChanges, KeyDigest, KeyId, KeyLookup, KeyPage, KeyRecord, KeyRef,
+    KeyStatus, KeyStore, Keyring, LookupError, NewSecret, StoreError, StoreErrorKind, Timestamp,
+};
+use sqlx::sqlite::Sqlite;
+use sqlx::{SqlitePool, Transaction};
+
+use crate::keys::{insert_key, read_key, read_live_key, update_key};
+use crate::row::{self, Word, key_columns};
+use crate::secrets::{insert_secret, require_secret_allowed};
+use crate::statement::{commit, execute, require_group};
+
+/// Keys, owners, groups and tenants in one SQLite file.
+///
+/// See the [crate docs](crate) for an example. Cloning gives another handle to the same
+/// connections.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    issuer: Issuer,
+    pool: SqlitePool,
+}
+
+impl SqliteStore {
+    pub(crate) const fn from_parts(issuer: Issuer, pool: SqlitePool) -> Self {
+        Self { issuer, pool }
+    }
+
+    /// Issues by another keyring or clock.
+    #[must_use]
+    pub fn with_issuer(self, issuer: Issuer) -> Self {
+        Self { issuer, ..self }
+    }
+
+    /// Closes the file once all calls under way have ended.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins a change. Immediately, because a transaction that turns from reading to
+    /// writing fails at once where another is writing, instead of waiting.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::unavailable)
+    }
+}
+
+impl KeyLookup for SqliteStore {
+    fn keyring(&self) -> &Keyring {
+        self.issuer.keyring()
+    }
+
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, LookupError> {
+        const FIND: &str = concat!(
+            "SELECT ",
+            key_columns!(),
+            ", s.id AS secret_id, s.ends_at AS secret_ends_at, \
+             t.status AS tenant_status, o.status AS owner_status, \
+             g.status AS group_status, g.kind AS group_kind, m.owner IS NOT NULL AS member, \
+             u.status AS subscription_status, u.ends_at AS subscription_ends_at \
+             FROM secrets AS s \
+             JOIN keys AS k ON k.id = s.key_id \
+             JOIN tenants AS t ON t.id = k.tenant \
+             JOIN owners AS o ON o.tenant = k.tenant AND o.id = k.owner \
+             LEFT JOIN groups AS g ON g.tenant = k.tenant AND g.id = k.group_id \
+             LEFT JOIN memberships AS m \
+             ON m.tenant = k.tenant AND m.group_id = k.group_id AND m.owner = k.owner \
+             LEFT JOIN subscriptions AS u \
+             ON u.tenant = k.tenant AND u.group_id = k.group_id AND u.owner = k.owner \
+             WHERE s.digest = ?"
+        );
+        let found = sqlx::query(FIND).bind(digest.as_bytes().as_slice());
+        match found.fetch_optional(&self.pool).await.map_err(LookupError::unavailable)? {
+            Some(row) => {
+                row::record(&row).map(Arc::new).map(Some).map_err(LookupError::unavailable)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+impl KeyStore for SqliteStore {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    async fn insert(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        require_secret_allowed(&mut transaction, &key.tenant, secret).await?;
+        if let Some(group) = &key.group {
+            require_group(&mut transaction, &key.tenant, group).await?;
+        }
+        let statement = sqlx::query(
+            "INSERT INTO owners (tenant, id, status) VALUES (?, ?, 'active') \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(key.tenant.as_str())
+        .bind(key.owner.as_str());
+        execute(&mut transaction, statement).await?;
+        insert_key(&mut transaction, key).await?;
+        insert_secret(&mut transaction, key.id, secret).await?;
+        commit(transaction).await
+    }
+
+    async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(StoreError::unavailable)?;
+        read_key(&mut connection, key).await
+    }
+
+    async fn keys(&self, page: &KeyPage) -> Result<Vec<Key>, StoreError> {
+        const PAGE: &str = concat!(
+            "SELECT ",
+            key_columns!(),
+            ", u.last_used_at FROM keys AS k LEFT JOIN key_usage AS u ON u.key_id = k.id \
+             WHERE k.tenant = ? AND k.id > ? ORDER BY k.id LIMIT ?"
+        );
+        let after = page.after.as_ref().map_or([0; 16].as_slice(), |id| id.as_bytes().as_slice());
+        let rows = sqlx::query(PAGE).bind(page.tenant.as_str()).bind(after).bind(page.count);
+        let rows = rows.fetch_all(&self.pool).await.map_err(StoreError::unavailable)?;
+        rows.iter().map(row::key).collect::<Result<_, _>>().map_err(StoreError::unavailable)
+    }
+
+    async fn apply(&self, key: &KeyRef, changes: &KeyChanges) -> Result<Key, StoreError> {
+        let mut transaction = self.begin().await?;
+        let old = read_live_key(&mut transaction, key).await?;
+        if let Change::Set(group) = &changes.group {
+            require_group(&mut transaction, &key.tenant, group).await?;
+        }
+        let new = changes.applied_to(&old)?;
+        update_key(&mut transaction, key.id, changes).await?;
+        commit(transaction).await?;
+        Ok(new)
+    }
+
+    async fn set_status(
+        &self,
+        key: &KeyRef,
+        status: KeyStatus,
+        now: Timestamp,
+    ) -> Result<Key, StoreError> {
+        let mut transaction = self.begin().await?;
+        let old = read_key(&mut transaction, key).await?;
+        if old.status == status {
+            return Ok(old);
+        }
+        if old.status == KeyStatus::Revoked {
+            return Err(StoreErrorKind::Revoked.into());
+        }
+        let revoked_at = (status == KeyStatus::Revoked).then_some(now);
+        let statement =
+            sqlx::query("UPDATE keys SET status = ?, revoked_at = ?, updated_at = ? WHERE id = ?")
+                .bind(status.to_word().map_err(StoreError::unavailable)?)
+                .bind(revoked_at.map(Timestamp::as_micros))
+                .bind(now.as_micros())
+                .bind(key.id.as_bytes().as_slice());
+        execute(&mut transaction, statement).await?;
+        commit(transaction).await?;
+        Ok(Key { status, revoked_at, updated_at: now, ..old })
+    }
+
+    async fn add_secret(
+        &self,
+        key: &KeyRef,
+        secret: &NewSecret,
+        old_ends_at: Timestamp,
+    ) -> Result<Key, StoreError> {
+        let mut transaction = self.begin().await?;
+        let old = read_live_key(&mut transaction, key).await?;
+        require_secret_allowed(&mut transaction, &key.tenant, secret).await?;
+        let statement = sqlx::query(
+            "UPDATE secrets SET ends_at = \
+             CASE WHEN ends_at IS NULL THEN ? ELSE min(ends_at, ?) END WHERE key_id = ?",
+        )
+        .bind(old_ends_at.as_micros())
+        .bind(secret.created_at.as_micros())
+        .bind(key.id.as_bytes().as_slice());
+        execute(&mut transaction, statement).await?;
+        insert_secret(&mut transaction, key.id, secret).await?;
+        let statement = sqlx::query("UPDATE keys SET hint = ?, updated_at = ? WHERE id = ?")
+            .bind(secret.hint.as_str())
+            .bind(secret.created_at.as_micros())
+            .bind(key.id.as_bytes().as_slice());
+        execute(&mut transaction, statement).await?;
+        commit(transaction).await?;
+        Ok(Key { hint: secret.hint.clone(), updated_at: secret.created_at, ..old })
+    }
+
+    async fn mark_used(&self, key: KeyId, at: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO key_usage (key_id, last_used_at) SELECT id, ? FROM keys WHERE id = ? \
+             ON CONFLICT (key_id) \
+             DO UPDATE SET last_used_at = max(last_used_at, excluded.last_used_at)",
+        )
+        .bind(at.as_micros())
+        .bind(key.as_bytes().as_slice())
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::unavailable)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! The SQLite store against the suites that every store must pass.
+
+use keyauth_core::Issuer;
+use keyauth_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+async fn open(issuer: Issuer) -> (SqliteStore, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(folder.path().join("keys.db")).await.expect("a new file");
+    (store.with_issuer(issuer), folder)
+}
+
+keyauth_testkit::key_store_conformance!(open);

@@ -1,0 +1,6 @@
+//! Integration tests of `keyauth-sqlite`.
+
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
+mod conformance;
+mod files;

@@ -1,0 +1,53 @@
+//! What every implementation of a port must do, as tests to run against it.
+
+pub mod key_store;
+
+/// Runs the conformance suite of [`KeyStore`](keyauth_core::KeyStore),
+/// [`KeyLookup`](keyauth_core::KeyLookup) and [`Directory`](keyauth_core::Directory)
+/// against a store, one test a case.
+///
+/// It takes a function that opens an empty store which issues by the given issuer, and
+/// gives back the store and whatever must live as long:
+///
+/// ```text
+/// async fn open(issuer: Issuer) -> (MemoryStore, ()) {
+///     (MemoryStore::with_issuer(issuer), ())
+/// }
+///
+/// keyauth_testkit::key_store_conformance!(open);
+/// ```
+///
+/// The crate that uses it needs `tokio` with its macros and multi-threaded runtime.
+#[macro_export]
+macro_rules! key_store_conformance {
+    ($open:path) => {
+        $crate::key_store_conformance! { $open:
+            issued_keys_are_found_by_their_text_alone,
+            records_carry_everything,
+            updates_write_only_what_they_name,
+            empty_lists_clear_and_invalid_ones_change_nothing,
+            keys_cannot_end_before_they_begin,
+            disabled_keys_can_be_enabled,
+            revoked_keys_stay_revoked,
+            rotation_ends_old_secrets,
+            other_tenants_keys_are_not_found,
+            what_does_not_exist_is_named,
+            owners_tenants_and_groups_decide,
+            custom_keys_need_permission_and_are_unique,
+            old_and_new_peppers_work_side_by_side,
+            last_use_never_goes_back,
+            pages_hold_every_key_once,
+            changes_at_once_all_count,
+            one_of_many_custom_keys_wins,
+            odd_texts_stay_texts,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (bench, issuer) = $crate::conformance::key_store::Bench::new();
+            let (store, _guard) = $open(issuer).await;
+            $crate::conformance::key_store::$case(bench, store).await;
+        }
+    )*};
+}

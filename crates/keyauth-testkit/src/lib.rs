@@ -1,0 +1,35 @@
+//! What tests of keyauth's adapters, and of services behind keyauth, need.
+//!
+//! A service behind the layer is tested with keys that work, in one line:
+//!
+//! ```
+//! use keyauth_core::{NewKey, RequestFacts};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (auth, key) = keyauth_testkit::authenticator(NewKey::named("ada").scope("reports:read"));
+//! assert!(auth.verify(key.reveal(), &RequestFacts::new()).await?.is_ok());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An adapter of one's own is tested with [`key_store_conformance!`]. [`FakeClock`] turns
+//! the time, [`Gated`] holds a lookup where a race needs it held. Feature `containers` adds
+//! real servers, one a test run, with a database or key space of its own for each test.
+//!
+//! Everything here panics where a test should fail.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test's kit fails by panicking")]
+
+mod authenticator;
+mod clock;
+pub mod conformance;
+mod gate;
+#[cfg(feature = "containers")]
+mod services;
+
+pub use authenticator::{admission, authenticator};
+pub use clock::FakeClock;
+pub use gate::{Gated, Side};
+#[cfg(feature = "containers")]
+pub use services::{PostgresDatabase, RedisKeyspace};

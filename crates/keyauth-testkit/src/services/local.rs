@@ -1,0 +1,64 @@
+//! Servers from binaries on this machine.
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use super::{Service, run};
+
+/// Makes a server in the folder `$1` and starts it on port `$2`; ends when it answers.
+/// PostgreSQL refuses to run as root, and is then run as its package's user.
+const POSTGRES: &str = r#"
+set -eu
+bin=$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)
+[ -n "$bin" ] || { echo "no initdb" >&2; exit 1; }
+bin=$(dirname "$(readlink -f "$bin")")
+mkdir -p "$1"
+as() { "$@"; }
+if [ "$(id -u)" = 0 ]; then
+    chown postgres "$1"
+    as() { runuser -u postgres -- "$@"; }
+fi
+cd "$1"
+as "$bin/initdb" -D "$1/data" -U postgres --auth=trust --no-sync >/dev/null
+as "$bin/pg_ctl" -D "$1/data" -w -l "$1/log" \
+    -o "-p $2 -c listen_addresses=127.0.0.1 -c unix_socket_directories='$1'" start >/dev/null
+"#;
+
+const REDIS: &str = r#"
+set -eu
+command -v redis-server >/dev/null || { echo "no redis-server" >&2; exit 1; }
+mkdir -p "$1"
+redis-server --bind 127.0.0.1 --port "$2" --dir "$1" --save '' --appendonly no \
+    --daemonize yes --pidfile "$1/pid" >/dev/null
+for _ in $(seq 100); do
+    if redis-cli -p "$2" ping >/dev/null 2>&1; then exit 0; fi
+    sleep 0.1
+done
+echo "redis-server did not answer in 10 s" >&2
+exit 1
+"#;
+
+/// Starts a server that ends with the run, and gives its URL, or what is missing.
+pub(super) fn start(service: Service) -> Result<String, String> {
+    let folder = run::folder().join(service.name());
+    let folder = folder.to_str().ok_or("the temporary folder's name is not UTF-8")?;
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = free.map_err(|error| error.to_string())?.port();
+    let (script, stop, url) = match service {
+        Service::Postgres => (
+            POSTGRES,
+            "kill -INT \"$(head -n 1 \"$1/data/postmaster.pid\")\"; sleep 1",
+            format!("postgres://postgres@127.0.0.1:{port}/postgres"),
+        ),
+        Service::Redis => {
+            (REDIS, "kill \"$(cat \"$1/pid\")\"", format!("redis://127.0.0.1:{port}"))
+        }
+    };
+    let outcome = Command::new("sh").args(["-c", script, "sh", folder, &port.to_string()]).output();
+    let outcome = outcome.map_err(|error| error.to_string())?;
+    if !outcome.status.success() {
+        return Err(String::from_utf8_lossy(&outcome.stderr).trim().to_owned());
+    }
+    run::clean_up_after(stop, &[folder]);
+    Ok(url)
+}

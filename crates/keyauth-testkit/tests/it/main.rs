@@ -1,0 +1,6 @@
+//! Integration tests of `keyauth-testkit`.
+
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
+mod gate;
+mod services;
