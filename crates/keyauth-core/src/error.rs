@@ -83,13 +83,20 @@ pub enum StoreErrorKind {
     /// There is no such key in this tenant.
     NotFound,
     /// The custom key is in use already.
+    ///
+    /// Whoever may try custom keys freely learns so which exist: throttle where strangers
+    /// can choose their own.
     Taken,
     /// The key is revoked, which nothing undoes.
     Revoked,
     /// The request itself is wrong; each problem names its field.
     InvalidInput(InvalidInput),
-    /// The store could not be asked, did not answer in time, or answered nonsense. The
-    /// change may or may not have been made; making it again is safe.
+    /// The store could not be asked, did not answer in time, or answered nonsense.
+    ///
+    /// The change may or may not have been made. To change or revoke a key again is safe.
+    /// After issuing or rotating, look first: what was made then is a key that nobody
+    /// holds, to be revoked, or a secret that nobody holds, whose grace a second rotation
+    /// would hand to it instead of to the one in use.
     Unavailable,
 }
 

@@ -166,7 +166,7 @@ macro_rules! random_id {
         impl std::str::FromStr for $name {
             type Err = InvalidId;
 
-            /// Reads the hyphenated form that `Display` writes.
+            /// Reads what `Display` writes, and a UUID's other forms.
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 Uuid::try_parse(text).map(Self).map_err(|_| InvalidId)
             }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
-    CustomKeys, Directory, Group, GroupAccess, GroupId, InvalidInput, Issuer, Key, KeyChanges,
-    KeyDigest, KeyId, KeyLookup, KeyPage, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring,
-    LookupError, NewSecret, Owner, OwnerId, Peek, Problem, SecretId, SecretKind, StoreError,
-    StoreErrorKind, Subscription, Tenant, TenantId, Timestamp,
+    Change, CustomKeys, Directory, Group, GroupAccess, GroupId, InvalidInput, Issuer, Key,
+    KeyChanges, KeyDigest, KeyId, KeyLookup, KeyPage, KeyRecord, KeyRef, KeyStatus, KeyStore,
+    Keyring, LookupError, NewSecret, Owner, OwnerId, Peek, Problem, SecretId, SecretKind,
+    StoreError, StoreErrorKind, Subscription, Tenant, TenantId, Timestamp,
 };
 
 /// A store that forgets everything with the process: for tests, and to read what the
@@ -227,7 +227,8 @@ impl KeyStore for MemoryStore {
 
     async fn apply(&self, key: &KeyRef, changes: &KeyChanges) -> Result<Key, StoreError> {
         self.change(|state| {
-            if let crate::Change::Set(group) = &changes.group {
+            state.live_key_mut(key)?;
+            if let Change::Set(group) = &changes.group {
                 state.require_group(&key.tenant, group)?;
             }
             let key = state.live_key_mut(key)?;

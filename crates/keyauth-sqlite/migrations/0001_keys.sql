@@ -90,7 +90,7 @@ CREATE TABLE key_usage (
     last_used_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Whatever writes here, a revoked key stays revoked.
+-- Whoever updates a key, if it is revoked it stays so.
 CREATE TRIGGER revoked_keys_stay_revoked
 BEFORE UPDATE OF status, revoked_at ON keys
 WHEN OLD.status = 'revoked' AND (NEW.status <> 'revoked' OR NEW.revoked_at IS NOT OLD.revoked_at)

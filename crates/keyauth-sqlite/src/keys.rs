@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::QueryBuilder;
 use sqlx::sqlite::{Sqlite, SqliteConnection};
 
-use crate::row::{self, Word, key_columns, to_json};
+use crate::row::{self, Word, key_columns};
 use crate::statement::execute;
 
 pub(crate) async fn read_key(
@@ -106,7 +106,7 @@ pub(crate) async fn update_key(
 }
 
 fn json(value: &impl Serialize) -> Result<String, StoreError> {
-    to_json(value).map_err(StoreError::unavailable)
+    serde_json::to_string(value).map_err(StoreError::unavailable)
 }
 
 fn push_json(

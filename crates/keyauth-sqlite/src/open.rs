@@ -11,12 +11,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 use crate::{SqliteStore, migrate};
 
-/// How long a writer waits for the one before it.
+/// How long a writer waits for one of another process before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a call waits for a connection before it gives up.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Connections in the pool: SQLite has one writer, and reads are short.
-const CONNECTIONS: u32 = 8;
+/// How long a lookup waits for a connection before it gives up.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a change waits for those before it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections for lookups, each of which is short.
+const READERS: u32 = 8;
 
 impl SqliteStore {
     /// Opens a file, creating it where there is none, and brings its schema up to date.
@@ -26,14 +28,17 @@ impl SqliteStore {
     /// # Errors
     ///
     /// [`NewerSchema`](OpenErrorKind::NewerSchema) where a newer version wrote the file;
-    /// [`Unavailable`](OpenErrorKind::Unavailable) where it cannot be opened or is no
-    /// SQLite file.
+    /// [`Unavailable`](OpenErrorKind::Unavailable) where it cannot be opened, is no
+    /// SQLite file, or has one of the names that SQLite takes for something else, like
+    /// `:memory:`.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
+        refuse_special(path)?;
         create_private(path).map_err(OpenError::unavailable)?;
-        let pool = connect(path).await?;
-        migrate::run(&pool).await?;
-        Ok(Self::from_parts(Issuer::new(), pool))
+        let writer = connect(path, 1, WRITE_TIMEOUT).await?;
+        migrate::run(&writer).await?;
+        let readers = connect(path, READERS, READ_TIMEOUT).await?;
+        Ok(Self::from_parts(Issuer::new(), readers, writer))
     }
 
     /// Connects to a file that is there and up to date. Neither creates nor migrates.
@@ -42,15 +47,22 @@ impl SqliteStore {
     ///
     /// [`NewerSchema`](OpenErrorKind::NewerSchema) and
     /// [`OlderSchema`](OpenErrorKind::OlderSchema) where the file is of another version;
-    /// [`Unavailable`](OpenErrorKind::Unavailable) where it cannot be opened.
+    /// [`Unavailable`](OpenErrorKind::Unavailable) as for [`open`](Self::open).
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let pool = connect(path.as_ref()).await?;
-        migrate::check(&pool).await?;
-        Ok(Self::from_parts(Issuer::new(), pool))
+        let path = path.as_ref();
+        refuse_special(path)?;
+        let readers = connect(path, READERS, READ_TIMEOUT).await?;
+        migrate::check(&readers).await?;
+        let writer = connect(path, 1, WRITE_TIMEOUT).await?;
+        Ok(Self::from_parts(Issuer::new(), readers, writer))
     }
 }
 
-async fn connect(path: &Path) -> Result<SqlitePool, OpenError> {
+async fn connect(
+    path: &Path,
+    connections: u32,
+    timeout: Duration,
+) -> Result<SqlitePool, OpenError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -59,10 +71,21 @@ async fn connect(path: &Path) -> Result<SqlitePool, OpenError> {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
     let pool = SqlitePoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_connections(connections)
+        .acquire_timeout(timeout)
         .connect_with(options);
     pool.await.map_err(OpenError::unavailable)
+}
+
+/// Names that stand for no file: every connection would get a database of its own.
+fn refuse_special(path: &Path) -> Result<(), OpenError> {
+    let name = path.to_string_lossy();
+    if name.is_empty() || name.starts_with(':') || name.starts_with("file:") {
+        return Err(OpenError::unavailable(
+            "the name stands for no file; for a store in memory take `keyauth_core::MemoryStore`",
+        ));
+    }
+    Ok(())
 }
 
 fn create_private(path: &Path) -> std::io::Result<()> {

@@ -6,7 +6,6 @@ use keyauth_core::{
     AddressRules, CustomKeys, GroupAccess, GroupId, GroupKind, Key, KeyHint, KeyId, KeyRecord,
     KeyStatus, OwnerId, SecretId, Status, Subscription, TenantId, Timestamp,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -96,12 +95,8 @@ pub(crate) fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, D
 
 fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, DecodeError> {
     let text = row.try_get::<&str, _>(column)?;
-    serde_json::from_str(text).map_err(|error| format!("column {column}: {error}").into())
-}
-
-/// A value as JSON, for a column.
-pub(crate) fn to_json(value: &impl Serialize) -> Result<String, serde_json::Error> {
-    serde_json::to_string(value)
+    let decode = |error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error };
+    serde_json::from_str(text).map_err(|error| decode(error.into()).into())
 }
 
 /// An enum as the word it is stored as.

@@ -21,12 +21,19 @@ use crate::statement::{commit, execute, require_group};
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     issuer: Issuer,
-    pool: SqlitePool,
+    readers: SqlitePool,
+    /// One connection: SQLite has one writer at a time, and those that wait for it must
+    /// not keep lookups from theirs.
+    writer: SqlitePool,
 }
 
 impl SqliteStore {
-    pub(crate) const fn from_parts(issuer: Issuer, pool: SqlitePool) -> Self {
-        Self { issuer, pool }
+    pub(crate) const fn from_parts(
+        issuer: Issuer,
+        readers: SqlitePool,
+        writer: SqlitePool,
+    ) -> Self {
+        Self { issuer, readers, writer }
     }
 
     /// Issues by another keyring or clock.
@@ -37,13 +44,14 @@ impl SqliteStore {
 
     /// Closes the file once all calls under way have ended.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
     /// Begins a change. Immediately, because a transaction that turns from reading to
     /// writing fails at once where another is writing, instead of waiting.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::unavailable)
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::unavailable)
     }
 }
 
@@ -72,7 +80,7 @@ impl KeyLookup for SqliteStore {
              WHERE s.digest = ?"
         );
         let found = sqlx::query(FIND).bind(digest.as_bytes().as_slice());
-        match found.fetch_optional(&self.pool).await.map_err(LookupError::unavailable)? {
+        match found.fetch_optional(&self.readers).await.map_err(LookupError::unavailable)? {
             Some(row) => {
                 row::record(&row).map(Arc::new).map(Some).map_err(LookupError::unavailable)
             }
@@ -105,7 +113,7 @@ impl KeyStore for SqliteStore {
     }
 
     async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::unavailable)?;
+        let mut connection = self.readers.acquire().await.map_err(StoreError::unavailable)?;
         read_key(&mut connection, key).await
     }
 
@@ -118,7 +126,7 @@ impl KeyStore for SqliteStore {
         );
         let after = page.after.as_ref().map_or([0; 16].as_slice(), |id| id.as_bytes().as_slice());
         let rows = sqlx::query(PAGE).bind(page.tenant.as_str()).bind(after).bind(page.count);
-        let rows = rows.fetch_all(&self.pool).await.map_err(StoreError::unavailable)?;
+        let rows = rows.fetch_all(&self.readers).await.map_err(StoreError::unavailable)?;
         rows.iter().map(row::key).collect::<Result<_, _>>().map_err(StoreError::unavailable)
     }
 
@@ -195,7 +203,7 @@ impl KeyStore for SqliteStore {
         )
         .bind(at.as_micros())
         .bind(key.as_bytes().as_slice())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(StoreError::unavailable)?;
         Ok(())

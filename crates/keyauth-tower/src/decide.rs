@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use http::Request;
-use http::header::{COOKIE, Entry};
 use keyauth_core::{Denial, KeyRecord, LookupError, LookupFuture, Parsed, Peek, RequestFacts};
+use tracing::Span;
 
 use crate::layer::{Foreign, Settings, Strangers};
 use crate::refusal::{Reason, Refusal, Shape};
+use crate::require::Unauthenticated;
 use crate::source::query_holds_key;
 use crate::{Credential, KeySource, Principal, RequestHead, observe};
 
@@ -52,7 +53,7 @@ enum Peeked {
 
 impl Settings {
     /// Decides as far as that needs no waiting.
-    pub(crate) fn begin<B>(&self, request: &mut Request<B>) -> Step {
+    pub(crate) fn begin<B>(&self, request: &mut Request<B>, span: &Span) -> Step {
         let known = request.extensions().get::<Principal>();
         if known.is_some_and(|principal| self.auth.made(principal)) {
             // A layer further out has decided with the same authenticator: once is enough.
@@ -62,30 +63,30 @@ impl Settings {
         self.mark_sensitive(request);
         let head = RequestHead::of(request);
         if self.skip.as_ref().is_some_and(|skip| skip(&head)) {
-            observe::skipped();
-            return Step::Pass(Place::KnownToCaches);
+            observe::skipped(span);
+            return Step::Pass(self.unauthenticated(request));
         }
         let leaked = |query| query_holds_key(query, self.auth.keyring(), &self.sources);
         if head.uri.query().is_some_and(leaked) {
-            return Step::Refuse(self.refuse(request, Denial::InvalidRequest));
+            return Step::Refuse(self.refuse(request, span, Denial::InvalidRequest));
         }
         match self.present(&head) {
             Presented::Nothing if self.strangers == Strangers::Anonymous => {
-                observe::anonymous();
-                Step::Pass(Place::KnownToCaches)
+                observe::anonymous(span);
+                Step::Pass(self.unauthenticated(request))
             }
-            Presented::Nothing => Step::Refuse(self.refuse(request, Denial::MissingKey)),
+            Presented::Nothing => Step::Refuse(self.refuse(request, span, Denial::MissingKey)),
             Presented::Foreign if self.foreign == Foreign::Anonymous => {
-                observe::anonymous();
-                Step::Pass(Place::KnownToCaches)
+                observe::anonymous(span);
+                Step::Pass(self.unauthenticated(request))
             }
             Presented::Foreign | Presented::Unusable | Presented::Malformed => {
-                Step::Refuse(self.refuse(request, Denial::InvalidKey))
+                Step::Refuse(self.refuse(request, span, Denial::InvalidKey))
             }
-            Presented::Repeated => Step::Refuse(self.refuse(request, Denial::InvalidRequest)),
+            Presented::Repeated => Step::Refuse(self.refuse(request, span, Denial::InvalidRequest)),
             Presented::Key(Peeked::Lookup(lookup), place) => Step::Lookup(lookup, place),
             Presented::Key(Peeked::Record(record), place) => {
-                match self.conclude(request, Ok(record)) {
+                match self.conclude(request, Ok(record), span) {
                     Ok(()) => Step::Pass(place),
                     Err(refusal) => Step::Refuse(refusal),
                 }
@@ -98,23 +99,24 @@ impl Settings {
         &self,
         request: &mut Request<B>,
         answer: Result<Option<Arc<KeyRecord>>, LookupError>,
+        span: &Span,
     ) -> Result<(), Refusal> {
         let record = match answer {
             Ok(Some(record)) => record,
-            Ok(None) => return Err(self.refuse(request, Denial::InvalidKey)),
+            Ok(None) => return Err(self.refuse(request, span, Denial::InvalidKey)),
             Err(error) => {
-                observe::unanswered(&error);
+                observe::unanswered(span, &error);
                 return Err(self.refusal(request, error.kind()));
             }
         };
         match self.judge(&RequestHead::of(request), Arc::clone(&record)) {
             Ok(principal) => {
-                observe::admitted(&principal);
+                observe::admitted(span, &principal);
                 request.extensions_mut().insert(principal);
                 Ok(())
             }
             Err(denial) => {
-                observe::denied(denial, Some(&record));
+                observe::denied(span, denial, Some(&record), &RequestHead::of(request));
                 Err(self.refusal(request, denial))
             }
         }
@@ -157,7 +159,7 @@ impl Settings {
                     Presented::Key(peeked, Place::of(source))
                 }
                 Parsed::Malformed => Presented::Malformed,
-                _ if matches!(presented, Presented::Unusable) || !is_token(text) => {
+                _ if matches!(presented, Presented::Unusable) || !is_one_word(text) => {
                     Presented::Unusable
                 }
                 _ => Presented::Foreign,
@@ -166,30 +168,30 @@ impl Settings {
         presented
     }
 
+    /// Notes that this layer has let a request through without a key, on purpose.
+    fn unauthenticated<B>(&self, request: &mut Request<B>) -> Place {
+        request.extensions_mut().insert(Unauthenticated);
+        Place::KnownToCaches
+    }
+
     /// Keeps credentials out of the `Debug` of every layer further in.
     fn mark_sensitive<B>(&self, request: &mut Request<B>) {
-        let headers = request.headers_mut();
-        for name in self.sources.iter().filter_map(KeySource::header) {
-            // Several cookie headers are one list; any other that is there twice is refused.
-            if name == COOKIE && headers.contains_key(name) {
-                if let Entry::Occupied(mut values) = headers.entry(name) {
-                    values.iter_mut().for_each(|value| value.set_sensitive(true));
-                }
-            } else if let Some(value) = headers.get_mut(name) {
+        for (name, value) in request.headers_mut() {
+            if self.sources.iter().any(|source| source.header() == Some(name)) {
                 value.set_sensitive(true);
             }
         }
     }
 
     /// Refuses a request whose key is unknown or missing.
-    fn refuse<B>(&self, request: &Request<B>, denial: Denial) -> Refusal {
-        observe::denied(denial, None);
+    fn refuse<B>(&self, request: &Request<B>, span: &Span, denial: Denial) -> Refusal {
+        observe::denied(span, denial, None, &RequestHead::of(request));
         self.refusal(request, denial)
     }
 
     fn refusal<B>(&self, request: &Request<B>, reason: impl Into<Reason>) -> Refusal {
         let shape = if self.http_only { Shape::Http } else { Shape::of(&RequestHead::of(request)) };
-        Refusal::new(reason, shape)
+        Refusal::new(reason, shape).told()
     }
 }
 
@@ -209,6 +211,6 @@ impl Place {
 }
 
 /// Whether a text could be a token of some other system: one word.
-fn is_token(text: &[u8]) -> bool {
+fn is_one_word(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',')
 }

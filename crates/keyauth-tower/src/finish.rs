@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
 };
@@ -10,7 +11,7 @@ use http::{Response, response};
 use crate::ResponseBody;
 use crate::decide::Place;
 use crate::layer::Settings;
-use crate::refusal::{Refusal, Shape};
+use crate::refusal::{Refusal, Shape, Style};
 
 /// The last touches to a response, decided with the request.
 pub(crate) struct Finish {
@@ -29,43 +30,47 @@ impl Finish {
         if self.place == Place::UnknownToCaches {
             mark_private(&mut parts.headers);
         }
-        let refusal = self.settings.as_ref().zip(parts.extensions.get::<Refusal>().cloned());
-        match refusal {
-            Some((settings, refusal)) => restyle(parts, refusal, settings),
+        match self.settings.as_ref().and_then(|settings| restyled(&parts, settings)) {
+            Some(refused) => refused.map(ResponseBody::refusal),
             None => Response::from_parts(parts, ResponseBody::service(body)),
         }
     }
 }
 
-/// Tells a refusal from further in by this layer's words, keeping what other layers added.
-fn restyle<B>(
-    mut parts: response::Parts,
-    refusal: Refusal,
-    settings: &Settings,
-) -> Response<ResponseBody<B>> {
-    const OF_THE_OLD_BODY: [HeaderName; 4] = [
-        CONTENT_LENGTH,
-        CONTENT_ENCODING,
-        HeaderName::from_static("grpc-status"),
-        HeaderName::from_static("grpc-message"),
-    ];
-    let shape = if settings.http_only { Shape::Http } else { refusal.shape() };
-    let (new, body) = refusal.with_shape(shape).render(&settings.style).into_parts();
-    for name in &OF_THE_OLD_BODY {
-        parts.headers.remove(name);
+/// A refusal from further in by this layer's words, with what other layers added to it.
+///
+/// `None` where there is none, where another layer has told it in words of its own, or
+/// where somebody in between has made another response of it.
+fn restyled(parts: &response::Parts, settings: &Settings) -> Option<Response<Bytes>> {
+    const OF_THE_OLD_BODY: [HeaderName; 2] = [CONTENT_LENGTH, CONTENT_ENCODING];
+    let old = parts.extensions.get::<Refusal>()?;
+    let misshapen = settings.http_only && old.shape() == Shape::Grpc;
+    if (old.is_told() && !misshapen) || old.outer_status() != parts.status {
+        return None;
+    }
+    let shape = if settings.http_only { Shape::Http } else { old.shape() };
+    let new = old.clone().with_shape(shape).told().render(&settings.style);
+    let plain = old.render(&Style::default());
+    let (new, body) = new.into_parts();
+    let mut headers = parts.headers.clone();
+    for name in OF_THE_OLD_BODY.iter().chain(plain.headers().keys()).chain(new.headers.keys()) {
+        headers.remove(name);
     }
     for (name, value) in &new.headers {
-        parts.headers.insert(name, value.clone());
+        headers.append(name, value.clone());
     }
-    parts.status = new.status;
-    parts.extensions.extend(new.extensions);
-    Response::from_parts(parts, ResponseBody::refusal(body))
+    let mut response = Response::new(body);
+    *response.status_mut() = new.status;
+    *response.headers_mut() = headers;
+    *response.extensions_mut() = parts.extensions.clone();
+    response.extensions_mut().extend(new.extensions);
+    Some(response)
 }
 
-/// Gives a response the protection it would have had with `Authorization`: shared caches
-/// keep it only where the service says so in so many words (RFC 9111 section 3.5).
+/// Gives a response the protection it would have had with `Authorization` (RFC 9111 section
+/// 3.5): shared caches keep it only where the service says in so many words that they may.
 fn mark_private(headers: &mut HeaderMap) {
-    const DECIDED: [&str; 5] = ["no-store", "private", "public", "must-revalidate", "s-maxage"];
+    const DECIDED: [&str; 4] = ["no-store", "private", "public", "s-maxage"];
     let decided = headers.get_all(CACHE_CONTROL).iter().any(|value| {
         let directives = value.to_str().unwrap_or_default().split(',');
         directives
@@ -96,6 +101,7 @@ mod tests {
     fn what_the_service_decided_stays() {
         check(&[], &["private"]);
         check(&["max-age=60"], &["max-age=60", "private"]);
+        check(&["must-revalidate"], &["must-revalidate", "private"]);
         for decided in ["no-store", "Private", "max-age=60, public", "s-maxage=5"] {
             check(&[decided], &[decided]);
         }

@@ -108,13 +108,16 @@ where
                 },
                 StateProjection::Lookup { lookup, waiting } => {
                     let Some(mut now) = waiting.take() else { panic!("polled after it was ready") };
-                    let span = now.span.clone();
-                    let _entered = span.enter();
-                    let Poll::Ready(answer) = lookup.as_mut().poll(cx) else {
+                    let Waiting { request, span, settings, .. } = &mut now;
+                    let decision = span.in_scope(|| {
+                        let answer = ready!(lookup.as_mut().poll(cx));
+                        Poll::Ready(settings.conclude(request, answer, span))
+                    });
+                    let Poll::Ready(decision) = decision else {
                         *waiting = Some(now);
                         return Poll::Pending;
                     };
-                    match now.settings.conclude(&mut now.request, answer) {
+                    match decision {
                         Ok(()) => State::Service { future: now.service.call(now.request) },
                         Err(refusal) => State::refused(&refusal, &now.settings),
                     }

@@ -1,12 +1,14 @@
 //! A request without its body.
 
+use std::fmt;
+
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 
 /// What keyauth looks at of a request: everything but the body.
 ///
 /// Borrowed from a request of any body, so that sources, predicates and refusals need no
 /// type parameter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct RequestHead<'r> {
     /// The method.
@@ -41,5 +43,26 @@ impl<'r> RequestHead<'r> {
             return uri.path();
         }
         self.uri.path()
+    }
+
+    /// The route that axum's router has matched, like `/reports/{id}` (feature `axum`).
+    #[must_use]
+    pub fn route(&self) -> Option<&'r str> {
+        #[cfg(feature = "axum")]
+        if let Some(route) = self.extensions.get::<axum::extract::MatchedPath>() {
+            return Some(route.as_str());
+        }
+        None
+    }
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    /// Leaves out query and headers, either of which may hold a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", self.method)
+            .field("path", &self.uri.path())
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }

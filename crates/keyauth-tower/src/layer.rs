@@ -139,8 +139,8 @@ impl KeyAuthLayer {
         })
     }
 
-    /// Replaces shape and wording of refusals, those of [`Require`](crate::Require) layers
-    /// and extractors further in included.
+    /// Replaces shape and wording of this layer's refusals, and of those by
+    /// [`Require`](crate::Require) layers and extractors behind it.
     ///
     /// The closure is given the response as it would be sent and changes what it likes;
     /// what it leaves, like status, `WWW-Authenticate` and `Cache-Control`, stays.

@@ -62,6 +62,7 @@ mod refusal;
 mod require;
 mod service;
 mod source;
+mod token;
 
 pub use address::{ClientAddress, ForwardingHeader, PeerAddress};
 pub use body::ResponseBody;

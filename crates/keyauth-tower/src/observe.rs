@@ -5,7 +5,7 @@
 use keyauth_core::{Denial, KeyRecord, LookupError};
 use tracing::Span;
 
-use crate::Principal;
+use crate::{Principal, RequestHead};
 
 /// The span in which a request is decided. Its fields are filled in with the outcome.
 pub(crate) fn span() -> Span {
@@ -19,41 +19,62 @@ pub(crate) fn span() -> Span {
     )
 }
 
-pub(crate) fn admitted(principal: &Principal) {
+pub(crate) fn admitted(span: &Span, principal: &Principal) {
     let key = &principal.record().key;
-    record("admitted", "", Some(principal.record()));
+    record(span, "admitted", "", Some(principal.record()));
     tracing::trace!(key = %key.id, owner = %key.owner, tenant = %key.tenant, "admitted");
 }
 
-pub(crate) fn denied(denial: Denial, found: Option<&KeyRecord>) {
-    record("denied", denial.code(), found);
-    match found.map(|record| &record.key) {
-        Some(key) => tracing::info!(
-            code = denial.code(),
-            key = %key.id,
-            owner = %key.owner,
-            tenant = %key.tenant,
-            "refused a key"
-        ),
+pub(crate) fn denied(
+    span: &Span,
+    denial: Denial,
+    found: Option<&KeyRecord>,
+    head: &RequestHead<'_>,
+) {
+    record(span, "denied", denial.code(), found);
+    match found {
+        Some(record) => refused_key(denial, record, head),
         // Strangers can make as many of these as they like.
-        None => tracing::debug!(code = denial.code(), "refused a request"),
+        None => tracing::debug!(code = denial.code(), route = head.route(), "refused a request"),
     }
 }
 
-pub(crate) fn unanswered(error: &LookupError) {
-    record("unanswered", error.kind().code(), None);
+pub(crate) fn unanswered(span: &Span, error: &LookupError) {
+    record(span, "unanswered", error.kind().code(), None);
     let source = std::error::Error::source(error).map(tracing::field::display);
     tracing::warn!(code = error.kind().code(), source, "{error}");
 }
 
-pub(crate) fn anonymous() {
-    record("anonymous", "", None);
+pub(crate) fn anonymous(span: &Span) {
+    record(span, "anonymous", "", None);
     tracing::trace!("let through without a key");
 }
 
-pub(crate) fn skipped() {
-    record("skipped", "", None);
+pub(crate) fn skipped(span: &Span) {
+    record(span, "skipped", "", None);
     tracing::trace!("skipped");
+}
+
+/// A route's own requirement was not met, after the layer had decided.
+pub(crate) fn unmet(denial: Denial, found: Option<&KeyRecord>, head: &RequestHead<'_>) {
+    match found {
+        Some(record) => refused_key(denial, record, head),
+        None => tracing::debug!(code = denial.code(), route = head.route(), "refused a request"),
+    }
+    #[cfg(feature = "metrics")]
+    metrics::counter!("keyauth_requirements_unmet_total", "code" => denial.code()).increment(1);
+}
+
+fn refused_key(denial: Denial, record: &KeyRecord, head: &RequestHead<'_>) {
+    let key = &record.key;
+    tracing::info!(
+        code = denial.code(),
+        key = %key.id,
+        owner = %key.owner,
+        tenant = %key.tenant,
+        route = head.route(),
+        "refused a key"
+    );
 }
 
 /// Says once what is missing where a key has address rules and no address is known.
@@ -65,16 +86,15 @@ pub(crate) fn no_address() {
     );
 }
 
-/// Says once what may be wrong where a requirement finds nobody authenticated.
-pub(crate) fn no_principal() {
+/// Says once what is wrong where a requirement stands behind no layer.
+pub(crate) fn no_layer() {
     tracing::warn!(
-        "a requirement refused a request that nobody authenticated; if it had a key, put \
-         `KeyAuthLayer` outside of the requirement: on the router, with `Router::layer`"
+        "a requirement refused a request that no `KeyAuthLayer` has seen; put the layer \
+         outside of the requirement: on the router, with `Router::layer`"
     );
 }
 
-fn record(outcome: &'static str, code: &'static str, found: Option<&KeyRecord>) {
-    let span = Span::current();
+fn record(span: &Span, outcome: &'static str, code: &'static str, found: Option<&KeyRecord>) {
     if !span.is_disabled() {
         span.record("outcome", outcome).record("code", code);
         if let Some(key) = found.map(|record| &record.key) {

@@ -43,7 +43,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let span = observe::span();
-        match span.in_scope(|| self.settings.begin(&mut request)) {
+        match span.in_scope(|| self.settings.begin(&mut request, &span)) {
             Step::Pass(place) => {
                 let future = self.inner.call(request);
                 ResponseFuture::service(future, place, &self.settings)
@@ -57,4 +57,10 @@ where
             }
         }
     }
+}
+
+/// A single gRPC service can be wrapped and is then still one by the same name.
+#[cfg(feature = "tonic")]
+impl<S: tonic::server::NamedService> tonic::server::NamedService for KeyAuth<S> {
+    const NAME: &'static str = S::NAME;
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::PlaintextKey;
 
-/// A new secret for a key, under the prefix it had, and an end for the old one.
+/// A new secret for a key, and an end for the old one.
+///
+/// It is generated under the prefix of the old one; behind a custom key, under the keyring's
+/// first.
 ///
 /// However often a key is rotated, at most two of its secrets work: the newest, and for
 /// the grace the one before.

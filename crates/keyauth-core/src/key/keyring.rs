@@ -58,7 +58,9 @@ impl Keyring {
         Self::default()
     }
 
-    /// Adds a prefix. The first one added is what keys are issued under unless told otherwise.
+    /// Adds a prefix. The first one added is what keys are issued under unless told
+    /// otherwise, and takes the place of `sk`: where keys under that are in use, add
+    /// [`KeyPrefix::default()`] behind it.
     #[must_use]
     pub fn with_prefix(self, prefix: KeyPrefix) -> Self {
         self.change(|rules| rules.prefixes.push(prefix))

@@ -36,8 +36,11 @@ pub fn admit(record: &KeyRecord, facts: &RequestFacts<'_>, now: Timestamp) -> Re
     }
     demand(record.owner == Status::Active, Denial::OwnerInactive)?;
     demand(record.tenant == Status::Active, Denial::TenantInactive)?;
-    if let Some(group) = &record.group {
-        admit_to_group(group, now)?;
+    match (&key.group, &record.group) {
+        (None, _) => {}
+        (Some(_), Some(group)) => admit_to_group(group, now)?,
+        // A key is bound to a group of which nothing is known.
+        (Some(_), None) => return Err(Denial::GroupInactive),
     }
 
     let ends = [record.secret_ends_at, key.expires_at];
@@ -74,7 +77,9 @@ fn demand(holds: bool, otherwise: Denial) -> Result<(), Denial> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AddressSet, EndpointRules, KeyId, ResourceRules, Scope, SecretId, Subscription};
+    use crate::{
+        AddressSet, EndpointRules, GroupId, KeyId, ResourceRules, Scope, SecretId, Subscription,
+    };
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_000);
     const BEFORE: Timestamp = Timestamp::from_unix_seconds(999);
@@ -163,6 +168,7 @@ mod tests {
         let group = |kind, member, subscription| {
             move |record: &mut KeyRecord| {
                 let status = Status::Active;
+                record.key.group = GroupId::new("plan").ok();
                 record.group = Some(GroupAccess { status, kind, member, subscription });
             }
         };
@@ -186,6 +192,7 @@ mod tests {
             }
         };
         check(inactive, Err(Denial::GroupInactive));
+        check(|r| r.key.group = GroupId::new("gone").ok(), Err(Denial::GroupInactive));
     }
 
     #[test]

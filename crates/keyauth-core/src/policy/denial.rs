@@ -51,7 +51,7 @@ pub enum Denial {
 
 impl Denial {
     /// Every denial, in the order of the documentation's table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: &'static [Self] = &[
         Self::MissingKey,
         Self::InvalidKey,
         Self::KeyDisabled,

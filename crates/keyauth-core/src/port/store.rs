@@ -198,7 +198,7 @@ pub trait KeyStore: KeyLookup {
     ) -> impl Future<Output = Result<IssuedKey, StoreError>> + Send {
         let key = key.into();
         async move {
-            // Read for the prefix alone, which no call changes: the decision is the store's.
+            // Read for the prefix alone: the decision is the store's.
             let current = self.key(&key).await?;
             let (secret, plaintext, old_ends_at) = self.issuer().rotate(&current, rotation)?;
             let rotated = self.add_secret(&key, &secret, old_ends_at).await?;

@@ -34,13 +34,22 @@ impl AddressSet {
     ///
     /// What is wrong with the pattern, to put behind the name of a field.
     pub fn parse_pattern(text: &str) -> Result<IpNet, &'static str> {
-        let net = match text.split_once('/') {
-            None => text.parse::<IpAddr>().map(IpNet::from).ok(),
-            // `u8::from_str` takes a sign and leading zeros; a prefix length has neither.
-            Some((_, len)) if len.len() > 1 && len.starts_with(['0', '+']) => None,
-            Some(_) => text.parse::<IpNet>().ok(),
+        const NEITHER: &str = "is no address and no network in CIDR notation";
+        // Not by ipnet's own reader, which takes leading zeros.
+        let (address, len) = match text.split_once('/') {
+            Some((address, len)) => (address, Some(len)),
+            None => (text, None),
         };
-        let net = net.ok_or("is no address and no network in CIDR notation")?;
+        let address: IpAddr = address.parse().map_err(|_| NEITHER)?;
+        let net = match len {
+            None => IpNet::from(address),
+            // `u8::from_str` takes a sign and leading zeros; a prefix length has neither.
+            Some(len) if len.len() > 1 && len.starts_with(['0', '+']) => return Err(NEITHER),
+            Some(len) => {
+                let len = len.parse().map_err(|_| NEITHER)?;
+                IpNet::new(address, len).map_err(|_| NEITHER)?
+            }
+        };
         if net.addr() != net.network() {
             return Err("has bits set beyond its prefix length");
         }
@@ -250,6 +259,10 @@ mod tests {
             "010.0.0.1",
             "0x7f.1",
             "127.1",
+            "010.0.0.0/8",
+            "192.168.001.0/24",
+            "::ffff:010.0.0.0/104",
+            "1::2:3:4:5:6:7:8/128",
             "fe80::1%eth0",
             "fe80::/10%1",
             "10.0.0.0/",

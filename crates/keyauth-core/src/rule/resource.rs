@@ -52,8 +52,8 @@ impl ResourceRules {
     pub fn admit(&self, resource: &str) -> bool {
         self.is_empty()
             || self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => resource.starts_with(beginning),
-                None => pattern == resource,
+                Some(beginning) if !beginning.contains('*') => resource.starts_with(beginning),
+                _ => pattern == resource,
             })
     }
 
@@ -74,6 +74,7 @@ mod tests {
         assert!(rules.admit("gpt-4o") && rules.admit("gpt-4") && rules.admit("whisper"));
         assert!(!rules.admit("gpt-3") && !rules.admit("whisper-2") && !rules.admit("GPT-4"));
         assert!(ResourceRules::default().admit("anything"));
+        assert!(!ResourceRules::from_stored(vec!["a*b*".into()]).admit("a*bc"));
         for bad in ["", "a*b", "**", "a\n", "a\0"] {
             assert!(ResourceRules::check_pattern(bad).is_err(), "{bad:?}");
         }

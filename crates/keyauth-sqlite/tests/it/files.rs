@@ -77,6 +77,11 @@ async fn what_is_no_database_is_refused() {
     let error = SqliteStore::open(&file).await.expect_err("no database");
     assert_eq!(error.kind(), OpenErrorKind::Unavailable);
     assert_eq!(std::fs::read(&file).expect("still there"), [0x42; 8192]);
+    for special in [":memory:", "file:keys.db?mode=memory", ""] {
+        let error = SqliteStore::open(special).await.expect_err("no file");
+        assert_eq!(error.kind(), OpenErrorKind::Unavailable, "{special}");
+        assert!(!std::path::Path::new(special).exists(), "{special}");
+    }
     let nowhere = SqliteStore::open(folder.path().join("no/such/folder/keys.db")).await;
     assert_eq!(nowhere.expect_err("no folder").kind(), OpenErrorKind::Unavailable);
 }

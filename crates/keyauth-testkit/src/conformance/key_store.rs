@@ -338,7 +338,7 @@ where
         store.rotate(stolen.clone(), Rotation::immediate()).await,
         &StoreErrorKind::NotFound,
     );
-    let rename = KeyUpdate::new().name("stolen");
+    let rename = KeyUpdate::new().name("stolen").group("none");
     check_kind(store.update(stolen, rename).await, &StoreErrorKind::NotFound);
     let foreign = store.keys(&KeyPage::first(acme, 10)).await.expect("the store answers");
     assert_eq!(foreign, []);

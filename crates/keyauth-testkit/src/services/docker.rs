@@ -13,12 +13,12 @@ pub(super) async fn start(service: Service) -> Result<String, TestcontainersErro
         Service::Postgres => {
             let image = Postgres::default().with_db_name("postgres").with_user("postgres");
             let container = start_image(service, image).await?;
-            let address = address(&container, 5432).await?;
+            let address = address(container, 5432).await?;
             Ok(format!("postgres://postgres:postgres@{address}/postgres"))
         }
         Service::Redis => {
             let container = start_image(service, Redis::default()).await?;
-            Ok(format!("redis://{}", address(&container, REDIS_PORT).await?))
+            Ok(format!("redis://{}", address(container, REDIS_PORT).await?))
         }
     }
 }

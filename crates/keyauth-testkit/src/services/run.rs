@@ -52,14 +52,17 @@ pub(super) fn folder() -> PathBuf {
 /// are `$1` and so on. A process of its own, since statics are not dropped at exit.
 pub(super) fn clean_up_after(script: &str, arguments: &[&str]) {
     let folder = folder();
-    let script =
-        format!("while kill -0 {} 2>/dev/null; do sleep 1; done; {script}; rm -rf \"$0\"", owner());
+    // In the background of a shell that ends at once, so that nobody has to wait for it.
+    let script = format!(
+        "(while kill -0 {} 2>/dev/null; do sleep 1; done; {script}; rm -rf \"$0\") &",
+        owner()
+    );
     let mut cleaner = Command::new("sh");
     cleaner.arg("-c").arg(script).arg(&folder).args(arguments);
     cleaner.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // A group of its own, so that Ctrl-C ends the tests and not the cleaning up.
     std::os::unix::process::CommandExt::process_group(&mut cleaner, 0);
-    cleaner.spawn().expect("a shell to clean up with");
+    assert!(cleaner.status().is_ok_and(|status| status.success()), "a shell to clean up with");
 }
 
 /// Whether somebody listens at a URL's host and port.

@@ -1,6 +1,4 @@
 //! Integration tests of `keyauth-testkit`.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
-
 mod gate;
 mod services;

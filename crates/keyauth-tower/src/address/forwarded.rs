@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::token::is_token;
+
 /// The hops of one line, nearest first; `None` stands for one that names no address.
 pub(super) type Hops = Vec<Option<IpAddr>>;
 
@@ -24,7 +26,7 @@ pub(super) fn x_forwarded_for(line: &[u8]) -> Hops {
 /// The trimmed parts between separators that stand in no quoted string.
 ///
 /// Read from the left, since a backslash in quotes changes what follows it. An unclosed
-/// quote makes one part of the rest, which no reader below takes for an address.
+/// quote makes one part of the rest, which [`parse_element`] takes for no element.
 fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text.split(move |&byte| {
@@ -40,22 +42,47 @@ fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The node of the one `for` parameter of a `forwarded-element` (RFC 7239 section 4).
+///
+/// The whole element must be well-formed. Otherwise a client could open a quote that
+/// swallows what a proxy appends to its line, and name itself before it.
 fn parse_element(element: &[u8]) -> Option<IpAddr> {
     let mut node = None;
-    for pair in split(element, b';') {
+    for pair in split(element, b';').filter(|pair| !pair.is_empty()) {
         let equals = pair.iter().position(|&byte| byte == b'=')?;
         let (name, value) = pair.split_at_checked(equals)?;
-        // The same parameter twice is no element (RFC 7239 section 4).
-        if name.eq_ignore_ascii_case(b"for") && node.replace(value.get(1..)?).is_some() {
+        let value = value.get(1..)?;
+        if !is_token(name) || !(is_token(value) || is_quoted(value)) {
+            return None;
+        }
+        // The same parameter twice is no element either.
+        if name.eq_ignore_ascii_case(b"for") && node.replace(value).is_some() {
             return None;
         }
     }
     let node = node?;
     match node.strip_prefix(b"\"") {
         Some(quoted) => parse_node(quoted.strip_suffix(b"\"")?),
-        // A bare value is a token, which cannot have the colons of IPv6 or of a port.
+        // A token cannot have the colons of IPv6 or of a port.
         None => parse_address::<Ipv4Addr>(node),
     }
+}
+
+/// Whether this is one complete `quoted-string` (RFC 9110 section 5.6.4).
+fn is_quoted(text: &[u8]) -> bool {
+    let Some(inner) = text.strip_prefix(b"\"") else { return false };
+    let mut escaped = false;
+    let end = inner.iter().position(|&byte| match byte {
+        _ if escaped => {
+            escaped = false;
+            false
+        }
+        b'\\' => {
+            escaped = true;
+            false
+        }
+        _ => byte == b'"',
+    });
+    end.is_some_and(|end| end + 1 == inner.len())
 }
 
 /// An address with or without a port, that of IPv6 in brackets where there is a port.

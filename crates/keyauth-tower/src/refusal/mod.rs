@@ -25,6 +25,7 @@ pub struct Refusal {
     shape: Shape,
     scopes: Vec<Scope>,
     retry_after: Option<Duration>,
+    told: bool,
 }
 
 /// Why a request is refused: "no" and "no answer" are not the same.
@@ -83,11 +84,20 @@ impl Shape {
 
 impl Refusal {
     pub(crate) fn new(reason: impl Into<Reason>, shape: Shape) -> Self {
-        Self { reason: reason.into(), shape, scopes: Vec::new(), retry_after: None }
+        Self { reason: reason.into(), shape, scopes: Vec::new(), retry_after: None, told: false }
     }
 
     pub(crate) fn with_scopes(self, scopes: &[Scope]) -> Self {
         Self { scopes: scopes.to_vec(), ..self }
+    }
+
+    /// In a layer's own words, which layers further out leave as they are.
+    pub(crate) fn told(self) -> Self {
+        Self { told: true, ..self }
+    }
+
+    pub(crate) const fn is_told(&self) -> bool {
+        self.told
     }
 
     pub(crate) fn with_shape(self, shape: Shape) -> Self {
@@ -169,7 +179,15 @@ impl Refusal {
         }
     }
 
-    /// The response in its plain form, by the style's words.
+    /// The status of the response, which in gRPC is always 200.
+    pub(crate) const fn outer_status(&self) -> StatusCode {
+        match self.shape {
+            Shape::Http => self.status(),
+            Shape::Grpc => StatusCode::OK,
+        }
+    }
+
+    /// The response that tells it, by the style's words.
     pub(crate) fn render(&self, style: &Style) -> Response<Bytes> {
         let mut response = match self.shape {
             Shape::Http => problem::render(self, style),

@@ -43,6 +43,9 @@ fn challenge(refusal: &Refusal, style: &Style) -> Option<HeaderValue> {
     let scheme = &style.challenge;
     let challenge = match refusal.reason {
         Reason::Denied(Denial::MissingKey) => scheme.clone(),
+        Reason::Denied(Denial::ScopeDenied) if refusal.scopes.is_empty() => {
+            format!("{scheme}, error=\"insufficient_scope\"")
+        }
         Reason::Denied(Denial::ScopeDenied) => {
             let scopes: Vec<_> = refusal.scopes.iter().map(Scope::as_str).collect();
             format!("{scheme}, error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" "))

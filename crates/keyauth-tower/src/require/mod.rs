@@ -38,6 +38,10 @@ pub trait Requirement {
     }
 }
 
+/// In the extensions of requests that a layer let through without a key, on purpose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unauthenticated;
+
 /// Calls the inner service for callers that meet a requirement, and refuses the others.
 ///
 /// Stands behind [`KeyAuth`](crate::KeyAuth), and refuses all that did not come that way.
@@ -58,17 +62,17 @@ impl<S, R> Require<S, R> {
 impl<S, R: Requirement> Require<S, R> {
     fn refusal<B>(&self, request: &Request<B>) -> Option<Refusal> {
         let head = RequestHead::of(request);
-        let denial = match request.extensions().get::<Principal>() {
-            Some(caller) => {
-                let denial = self.requirement.check(caller, &head).err()?;
-                observe::denied(denial, Some(caller.record()));
-                denial
-            }
+        let caller = request.extensions().get::<Principal>();
+        let denial = match caller {
+            Some(caller) => self.requirement.check(caller, &head).err()?,
             None => {
-                self.warning.call_once(observe::no_principal);
+                if request.extensions().get::<Unauthenticated>().is_none() {
+                    self.warning.call_once(observe::no_layer);
+                }
                 Denial::MissingKey
             }
         };
+        observe::unmet(denial, caller.map(|caller| caller.record()), &head);
         Some(Refusal::new(denial, Shape::of(&head)).with_scopes(self.requirement.scopes()))
     }
 }
@@ -93,6 +97,12 @@ where
             Some(refusal) => RequireFuture::refused(refusal.render(&Style::default())),
         }
     }
+}
+
+/// A single gRPC service can be wrapped and is then still one by the same name.
+#[cfg(feature = "tonic")]
+impl<S: tonic::server::NamedService, R> tonic::server::NamedService for Require<S, R> {
+    const NAME: &'static str = S::NAME;
 }
 
 macro_rules! impl_layer {

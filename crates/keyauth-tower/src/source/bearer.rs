@@ -6,6 +6,7 @@ use http::header::{AUTHORIZATION, HeaderName};
 
 use super::{Credential, KeySource};
 use crate::RequestHead;
+use crate::token::is_token_character;
 
 /// The bearer token of RFC 6750, in the credentials of RFC 9110 section 11.4.
 pub(super) struct Bearer;
@@ -36,15 +37,14 @@ fn token(credentials: &[u8]) -> Credential<'_> {
     }
     match rest.first() {
         // One or more spaces part scheme and token, and nothing else does.
-        Some(b' ') => Credential::Found(Cow::Borrowed(rest.trim_ascii_start())),
+        Some(b' ') => {
+            let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
+            Credential::Found(Cow::Borrowed(rest.get(spaces..).unwrap_or_default()))
+        }
+        // The scheme is a longer word, and somebody else's.
         Some(byte) if is_token_character(*byte) => Credential::Absent,
         Some(_) | None => Credential::Unreadable,
     }
-}
-
-/// A `tchar` of RFC 9110 section 5.6.2, which makes the scheme a longer word.
-fn is_token_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -70,6 +70,7 @@ mod tests {
         check("Bearer a b", Some("a b"));
         check("Bearer ", Some(""));
         check("Bearer", Some("unreadable"));
+        check("Bearer \tkey", Some("\tkey"));
         check("Bearer\tkey", Some("unreadable"));
         check("Bearer\u{a0}key", Some("unreadable"));
         check("Bearer\u{b}key", Some("unreadable"));

@@ -1,0 +1,131 @@
+//! An axum service behind keyauth, on one file.
+//!
+//! The first start creates the file and a demo key, and prints the key, once. `PORT`
+//! (default 3000) and `KEYAUTH_DB` (default `quickstart.db`) say where.
+
+#![expect(clippy::print_stdout, reason = "it talks to whoever started it")]
+
+use std::env;
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use axum::routing::get;
+use axum::{Json, Router};
+use keyauth_core::{
+    Authenticator, IssuedKey, KeyPage, KeyStore, NewKey, Scope, StoreError, TenantId,
+};
+use keyauth_sqlite::SqliteStore;
+use keyauth_tower::{KeyAuthLayer, Principal, RequireScope};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("quickstart: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), String> {
+    // The port first: a demo key is shown once, and not by a start that then fails.
+    let listener = listen().await?;
+    let file = env::var("KEYAUTH_DB").unwrap_or_else(|_| "quickstart.db".to_owned());
+    let store = SqliteStore::open(&file).await.map_err(|error| explain(&file, &error))?;
+    let new = demo_key(&store).await.map_err(|error| explain(&file, &error))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    welcome(&file, address, new.as_ref());
+
+    let app = Router::new()
+        .route("/whoami", get(whoami))
+        .route("/admin", get(admin).layer(RequireScope::new("admin")))
+        .layer(KeyAuthLayer::new(Authenticator::new(store.clone())))
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, app).with_graceful_shutdown(stop_signal()).await;
+    store.close().await;
+    served.map_err(|error| error.to_string())
+}
+
+async fn whoami(who: Principal) -> Json<Value> {
+    let scopes: Vec<_> = who.scopes().iter().map(Scope::as_str).collect();
+    let (key, owner) = (who.key_id().to_string(), who.owner().as_str());
+    Json(json!({ "key_id": key, "owner": owner, "scopes": scopes }))
+}
+
+async fn admin() -> &'static str {
+    "only keys with the scope `admin` see this\n"
+}
+
+/// Issues the demo key where the store has no key yet.
+async fn demo_key(store: &SqliteStore) -> Result<Option<IssuedKey>, StoreError> {
+    let first = KeyPage::first(TenantId::default(), 1);
+    if !store.keys(&first).await?.is_empty() {
+        return Ok(None);
+    }
+    let demo = NewKey::named("demo").owner("ada").scope("reports:read");
+    Ok(Some(store.issue(demo).await?))
+}
+
+async fn listen() -> Result<TcpListener, String> {
+    let port = match env::var("PORT") {
+        Ok(text) => text.parse().map_err(|_| format!("PORT is {text:?}, which is no port"))?,
+        Err(_) => 3000,
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    listener.map_err(|error| {
+        format!("port {port} is not to be had ({error}); choose another: PORT=3001")
+    })
+}
+
+fn welcome(file: &str, address: SocketAddr, new: Option<&IssuedKey>) {
+    println!("listening on http://{address}, keys in {file}");
+    let shown = match new {
+        Some(key) => {
+            println!("\ndemo key, shown this once:\n\n    {}", key.reveal());
+            key.reveal()
+        }
+        None => {
+            println!("\nthe demo key was shown at the first start; delete {file} for a new one");
+            "<the demo key>"
+        }
+    };
+    println!("\ntry:\n");
+    println!("    curl -i http://{address}/whoami");
+    println!("    curl -i http://{address}/whoami -H 'Authorization: Bearer {shown}'");
+    println!("    curl -i http://{address}/whoami -H 'Authorization: Bearer sk_wrong'");
+    println!("\nand, for a scope the demo key lacks:\n");
+    println!("    curl -i http://{address}/admin -H 'Authorization: Bearer {shown}'\n");
+}
+
+/// An error with its causes, on one line.
+fn explain(file: &str, error: &dyn Error) -> String {
+    let mut text = format!("{file}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Ends with Ctrl-C, or with what process managers send.
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}

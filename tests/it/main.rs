@@ -1,0 +1,13 @@
+//! keyauth as a whole: the acceptance cases, over real connections.
+
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
+mod addresses;
+mod architecture;
+mod credentials;
+mod fuzz;
+mod grpc;
+mod options;
+mod secrets;
+mod stacks;
+mod state;

@@ -1,0 +1,16 @@
+//! What the tests of keyauth as a whole share: a service to call, a client that can send
+//! anything, a log to search, and processes to run.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test's kit fails by panicking")]
+
+mod answer;
+pub mod fuzz;
+mod log;
+mod process;
+mod site;
+mod world;
+
+pub use answer::Answer;
+pub use process::Running;
+pub use site::Site;
+pub use world::{World, app};

@@ -1,0 +1,75 @@
+//! Programs of ours, run as users run them.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// How long a program may take to say what it is expected to.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running program, killed with this value.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// What it has printed so far.
+    pub printed: String,
+}
+
+impl Running {
+    /// Starts a program in a folder, with variables.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start(program: &str, folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(program)
+            .current_dir(folder)
+            .env_remove("PORT")
+            .env_remove("KEYAUTH_DB")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        Self { child, lines, printed: String::new() }
+    }
+
+    /// Reads on to a line that contains a text, and gives the line.
+    ///
+    /// # Panics
+    ///
+    /// Where the program ends or a minute goes by without one.
+    pub async fn line_with(&mut self, text: &str) -> String {
+        let reading = async {
+            while let Some(line) = self.lines.next_line().await.expect("its output") {
+                self.printed.push_str(&line);
+                self.printed.push('\n');
+                if line.contains(text) {
+                    return line;
+                }
+            }
+            panic!("the program ended without {text:?}:\n{}", self.printed)
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("in time")
+    }
+
+    /// Asks it to stop, as a process manager does, and says whether it ended well.
+    ///
+    /// # Panics
+    ///
+    /// Where it goes on for a minute.
+    pub async fn terminate(mut self) -> bool {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(sent.expect("kill can be run").success());
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("in time").expect("its status").success()
+    }
+}

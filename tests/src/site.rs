@@ -1,0 +1,116 @@
+//! A service on a port, and a client that can send anything.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::{Answer, log};
+
+/// A running service. Every answer it gives is searched for the secrets of the test's keys,
+/// and so is the log (C16).
+#[derive(Debug)]
+pub struct Site {
+    address: SocketAddr,
+    secrets: Arc<Mutex<Vec<String>>>,
+    server: JoinHandle<()>,
+}
+
+impl Site {
+    pub(crate) async fn serve(app: Router, secrets: Arc<Mutex<Vec<String>>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.expect("serves") });
+        Self { address, secrets, server }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `GET` with headers, each `name: value`.
+    pub async fn get(&self, path: &str, headers: &[&str]) -> Answer {
+        self.call("GET", path, headers).await
+    }
+
+    /// `GET /` with a key as bearer.
+    pub async fn bearer(&self, key: &str) -> Answer {
+        self.get("/", &[&format!("Authorization: Bearer {key}")]).await
+    }
+
+    /// Any method, with headers, over HTTP/1.1.
+    pub async fn call(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
+        for header in headers {
+            request.extend_from_slice(header.as_bytes());
+            request.extend_from_slice(b"\r\n");
+        }
+        request.extend_from_slice(b"Connection: close\r\n\r\n");
+        self.send(&request).await
+    }
+
+    /// Bytes as they are, over a connection of their own.
+    ///
+    /// # Panics
+    ///
+    /// Where the answer is no HTTP, or shows a secret.
+    pub async fn send(&self, request: &[u8]) -> Answer {
+        let mut connection = TcpStream::connect(self.address).await.expect("a connection");
+        // A server that refuses a long head does not read it to its end.
+        let _ = connection.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = connection.read_to_end(&mut answer).await;
+        self.search(Answer::parse(&String::from_utf8_lossy(&answer)))
+    }
+
+    /// A request without a body, over HTTP/2.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no answer, or it shows a secret.
+    pub async fn http2(&self, mut request: Request<Empty<Bytes>>) -> Answer {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        *request.uri_mut() = format!("http://{}{path}", self.address).parse().expect("a URI");
+        let connection = TcpStream::connect(self.address).await.expect("a connection");
+        let io = TokioIo::new(connection);
+        let (mut sender, driver) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
+        let driver = tokio::spawn(driver);
+        let (parts, body) = sender.send_request(request).await.expect("an answer").into_parts();
+        let body = body.collect().await.expect("its body").to_bytes();
+        driver.abort();
+        let headers = parts.headers.iter().map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        self.search(Answer {
+            status: parts.status.as_u16(),
+            headers: headers.collect(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        })
+    }
+
+    fn search(&self, answer: Answer) -> Answer {
+        for secret in self.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let shown = answer.headers.iter().any(|(_, value)| value.contains(secret));
+            assert!(!shown && !answer.body.contains(secret), "a key in an answer");
+            assert!(!log::contains(secret), "a key in the log");
+        }
+        answer
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}

@@ -1,0 +1,83 @@
+//! A store, a clock, and a service behind the layer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::routing::any;
+use keyauth_core::{Authenticator, IssuedKey, Issuer, KeyStore, MemoryStore, NewKey};
+use keyauth_testkit::{FakeClock, Gated};
+use keyauth_tower::{KeyAuthLayer, Principal};
+
+use crate::{Site, log};
+
+/// Everything behind the services of one test.
+#[derive(Debug)]
+pub struct World {
+    /// The keys.
+    pub store: MemoryStore,
+    /// The time, for store and services alike.
+    pub clock: Arc<FakeClock>,
+    /// What lookups go through, to be counted and held.
+    pub lookups: Gated<MemoryStore>,
+    secrets: Arc<Mutex<Vec<String>>>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        log::keep();
+        let clock = Arc::new(FakeClock::default());
+        let store = MemoryStore::with_issuer(Issuer::new().with_clock(Arc::clone(&clock) as _));
+        let lookups = Gated::new(store.clone());
+        Self { store, clock, lookups, secrets: Arc::default() }
+    }
+}
+
+impl World {
+    /// An authenticator over the world's store and clock.
+    #[must_use]
+    pub fn authenticator(&self) -> Authenticator {
+        Authenticator::new(self.lookups.clone()).with_clock(Arc::clone(&self.clock) as _)
+    }
+
+    /// A layer with that authenticator.
+    #[must_use]
+    pub fn layer(&self) -> KeyAuthLayer {
+        KeyAuthLayer::new(self.authenticator())
+    }
+
+    /// Issues a key, whose secret no answer and no log may show from now on.
+    ///
+    /// # Panics
+    ///
+    /// Where the key is not valid.
+    pub async fn issue(&self, new: NewKey) -> IssuedKey {
+        let key = self.store.issue(new).await.expect("a valid key");
+        self.guard(key.reveal());
+        key
+    }
+
+    /// Lets no answer and no log show this from now on.
+    pub fn guard(&self, secret: &str) {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.push(secret.to_owned());
+    }
+
+    /// Serves an app on a free port of the loopback until the test ends.
+    pub async fn serve(&self, app: Router) -> Site {
+        Site::serve(app, Arc::clone(&self.secrets)).await
+    }
+
+    /// Serves [`app`] behind the layer.
+    pub async fn serve_behind(&self, layer: KeyAuthLayer) -> Site {
+        self.serve(app().layer(layer)).await
+    }
+}
+
+/// A service that tells who called, on every path and by every method.
+pub fn app() -> Router {
+    Router::new().fallback(any(owner))
+}
+
+async fn owner(who: Option<Principal>) -> String {
+    who.map_or_else(|| "nobody".to_owned(), |who| who.owner().to_string())
+}
