@@ -12,5 +12,5 @@ mod world;
 
 pub use answer::Answer;
 pub use process::Running;
-pub use site::Site;
+pub use site::{Site, call};
 pub use world::{World, app};

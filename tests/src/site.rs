@@ -50,13 +50,7 @@ impl Site {
 
     /// Any method, with headers, over HTTP/1.1.
     pub async fn call(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
-        for header in headers {
-            request.extend_from_slice(header.as_bytes());
-            request.extend_from_slice(b"\r\n");
-        }
-        request.extend_from_slice(b"Connection: close\r\n\r\n");
-        self.send(&request).await
+        self.search(call(&self.address.to_string(), method, path, headers).await)
     }
 
     /// Bytes as they are, over a connection of their own.
@@ -65,12 +59,7 @@ impl Site {
     ///
     /// Where the answer is no HTTP, or shows a secret.
     pub async fn send(&self, request: &[u8]) -> Answer {
-        let mut connection = TcpStream::connect(self.address).await.expect("a connection");
-        // A server that refuses a long head does not read it to its end.
-        let _ = connection.write_all(request).await;
-        let mut answer = Vec::new();
-        let _ = connection.read_to_end(&mut answer).await;
-        self.search(Answer::parse(&String::from_utf8_lossy(&answer)))
+        self.search(send(&self.address.to_string(), request).await)
     }
 
     /// A request without a body, over HTTP/2.
@@ -107,6 +96,26 @@ impl Site {
         }
         answer
     }
+}
+
+/// Calls any service, with headers each `name: value`, over HTTP/1.1.
+pub async fn call(address: &str, method: &str, path: &str, headers: &[&str]) -> Answer {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
+    for header in headers {
+        request.push_str(header);
+        request.push_str("\r\n");
+    }
+    request.push_str("Connection: close\r\n\r\n");
+    send(address, request.as_bytes()).await
+}
+
+async fn send(address: &str, request: &[u8]) -> Answer {
+    let mut connection = TcpStream::connect(address).await.expect("a connection");
+    // A server that refuses a long head does not read it to its end.
+    let _ = connection.write_all(request).await;
+    let mut answer = Vec::new();
+    let _ = connection.read_to_end(&mut answer).await;
+    Answer::parse(&String::from_utf8_lossy(&answer))
 }
 
 impl Drop for Site {
