@@ -14,3 +14,7 @@ pub use answer::Answer;
 pub use process::Running;
 pub use site::{Site, call};
 pub use world::{World, app};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

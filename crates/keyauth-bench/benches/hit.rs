@@ -1,0 +1,111 @@
+//! A request with a known key: a bare service, one with the layer, and one with the least
+//! that could be written by hand: SHA-256 of the key and a look into a map.
+
+#![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::pin::pin;
+use std::sync::{Arc, RwLock};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::{HeaderValue, Request, Response};
+use http_body_util::Full;
+use keyauth_core::{Authenticator, KeyRecord, KeyStore, MemoryStore, NewKey, RequestFacts};
+use keyauth_tower::KeyAuthLayer;
+use sha2::{Digest, Sha256};
+use tower::Service;
+use tower_layer::Layer;
+
+const KEYS: usize = 10_000;
+
+/// What the service behind the layer does: nothing.
+async fn inner(request: Request<()>) -> Result<Response<Full<Bytes>>, Infallible> {
+    drop(black_box(request));
+    Ok(Response::new(Full::default()))
+}
+
+/// The least that authentication could do.
+type ByHand = Arc<RwLock<HashMap<[u8; 32], Arc<KeyRecord>>>>;
+
+async fn by_hand(
+    known: ByHand,
+    mut request: Request<()>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let header = request.headers().get("authorization").expect("a key").as_bytes();
+    let digest: [u8; 32] = Sha256::digest(header.get(7..).expect("a bearer")).into();
+    let record = known.read().expect("no panic").get(&digest).cloned().expect("a known key");
+    request.extensions_mut().insert(record);
+    inner(request).await
+}
+
+fn answer<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => unreachable!("a hit awaits nothing"),
+    }
+}
+
+fn hit(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let (auth, keys, known) = runtime.block_on(prepare());
+    let mut next = keys.iter().cycle();
+    let mut request = move || {
+        let mut request = Request::new(());
+        request.headers_mut().insert("authorization", next.next().expect("endless").clone());
+        request.extensions_mut().insert(0_u8);
+        request
+    };
+    let mut group = criterion.benchmark_group("hit");
+    group.bench_function("bare service", |bencher| {
+        let mut service = tower::service_fn(inner);
+        bencher.iter_batched(
+            &mut request,
+            |request| answer(service.call(request)),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("layer", |bencher| {
+        let mut service = KeyAuthLayer::new(auth.clone()).layer(tower::service_fn(inner));
+        bencher.iter_batched(
+            &mut request,
+            |request| answer(service.call(request)),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("by hand", |bencher| {
+        let mut service = tower::service_fn(|request| by_hand(Arc::clone(&known), request));
+        bencher.iter_batched(
+            &mut request,
+            |request| answer(service.call(request)),
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+async fn prepare() -> (Authenticator, Vec<HeaderValue>, ByHand) {
+    let store = MemoryStore::new();
+    let auth = Authenticator::new(store.clone());
+    let (mut keys, mut known) = (Vec::new(), HashMap::new());
+    for number in 0..KEYS {
+        let new = NewKey::named(format!("key {number}")).scope("reports:read");
+        let key = store.issue(new).await.expect("a key");
+        keys.push(format!("Bearer {}", key.reveal()).parse().expect("a value"));
+        let digest = Sha256::digest(key.reveal()).into();
+        known.insert(digest, key);
+    }
+    let mut records = HashMap::new();
+    for (digest, key) in known {
+        let admission = auth.verify(key.reveal(), &RequestFacts::new()).await.expect("an answer");
+        let record = admission.expect("admitted").record().clone();
+        records.insert(digest, Arc::new(record));
+    }
+    (auth, keys, Arc::new(RwLock::new(records)))
+}
+
+criterion_group!(benches, hit);
+criterion_main!(benches);

@@ -1,0 +1,23 @@
+# What there is to do. Nothing here needs `just`: each line is a command to type.
+
+# Lists what there is.
+default:
+    @just --list
+
+# Formats, lints and documents as CI does, without running tests.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+
+# Runs every test, seeing to the servers they need.
+test *arguments:
+    tests/run {{arguments}}
+
+# Builds the documentation and opens it.
+doc:
+    cargo doc --workspace --all-features --no-deps --open
+
+# Measures the hot path against the same written by hand.
+bench *arguments:
+    cargo bench -p keyauth-bench {{arguments}}
