@@ -138,6 +138,37 @@ async fn refusals_speak_as_told_from_every_depth() {
 }
 
 #[tokio::test]
+async fn what_others_have_told_or_changed_stays_as_it_is() {
+    use axum::http::StatusCode;
+    use axum::middleware::map_response;
+    let world = World::default();
+    let admin = keyauth_testkit::authenticator(NewKey::named("admin"));
+    let admin_sources = KeySources::new().header("x-admin-key");
+    let inner = KeyAuthLayer::new(admin.0).with_sources(admin_sources).with_realm("admin");
+    let hidden = map_response(async |response: axum::response::Response| match response.status() {
+        StatusCode::FORBIDDEN => (StatusCode::NOT_FOUND, "nothing here").into_response(),
+        _ => response,
+    });
+    let scoped = get(async || "reached").layer(RequireScope::new("x")).layer(hidden);
+    let routes = Router::new()
+        .route("/admin", get(async || "reached").layer(inner))
+        .route("/hidden", scoped)
+        .layer(world.layer().with_realm("shop"));
+    let site = world.serve(routes).await;
+    let key = world.issue(NewKey::named("scopeless")).await;
+    let own = format!("X-Api-Key: {}", key.reveal());
+    let answer = site.get("/admin", &[&own]).await;
+    answer.assert_refused(401, "missing_key");
+    assert_eq!(answer.header("www-authenticate"), Some("ApiKey realm=\"admin\""));
+    assert!(answer.body.contains("x-admin-key"), "{answer:?}");
+    let answer = site.get("/hidden", &[&own]).await;
+    assert_eq!((answer.status, answer.body.as_str()), (404, "nothing here"));
+    let answer = site.get("/hidden", &[]).await;
+    answer.assert_refused(401, "missing_key");
+    assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"shop\""));
+}
+
+#[tokio::test]
 async fn nested_layers_with_one_authenticator_ask_once() {
     let world = World::default();
     let auth = world.authenticator();

@@ -62,6 +62,12 @@ impl World {
         secrets.push(secret.to_owned());
     }
 
+    /// Whether keyauth has logged a text in this process.
+    #[must_use]
+    pub fn has_logged(&self, text: &str) -> bool {
+        log::contains(text)
+    }
+
     /// Serves an app on a free port of the loopback until the test ends.
     pub async fn serve(&self, app: Router) -> Site {
         Site::serve(app, Arc::clone(&self.secrets)).await

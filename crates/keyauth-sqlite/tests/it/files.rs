@@ -126,6 +126,34 @@ async fn eight_may_open_a_new_file_at_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_wait_hold_up_no_lookup() {
+    let folder = folder();
+    let file = folder.path().join("keys.db");
+    let store = SqliteStore::open(&file).await.expect("a new file");
+    let key = store.issue(NewKey::named("read")).await.expect("a key");
+    let url = format!("sqlite://{}", file.display());
+    let mut writer = SqliteConnection::connect(&url).await.expect("another process");
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut writer).await.expect("it writes");
+    let waiting: Vec<_> = (0..20)
+        .map(|number| {
+            let store = store.clone();
+            let new = NewKey::named(format!("waiting {number}"));
+            tokio::spawn(async move { store.issue(new).await })
+        })
+        .collect();
+    let auth = Authenticator::new(store);
+    for _ in 0..20 {
+        let decision = auth.verify(key.reveal(), &RequestFacts::new()).await;
+        assert!(decision.expect("an answer").is_ok());
+    }
+    assert!(waiting.iter().all(|issuing| !issuing.is_finished()), "they did wait");
+    sqlx::query("ROLLBACK").execute(&mut writer).await.expect("it is done");
+    for issuing in waiting {
+        issuing.await.expect("no panic").expect("issued in the end");
+    }
+}
+
 #[tokio::test]
 async fn not_even_sql_brings_a_revoked_key_back() {
     let folder = folder();

@@ -31,7 +31,7 @@ async fn start_image<I: Image + 'static>(
     let name = std::env::var(variable).unwrap_or_else(|_| official.to_owned());
     let (name, tag) = name.rsplit_once(':').unwrap_or((&name, "latest"));
     let container = image.with_name(name).with_tag(tag).start().await?;
-    run::clean_up_after("docker rm --force --volumes \"$1\"", &[container.id()]);
+    run::clean_up_after(service, "docker rm --force --volumes \"$1\"", &[container.id()]);
     // Never dropped: dropping would end it with this test, and others of the run use it.
     Ok(Box::leak(Box::new(container)))
 }

@@ -59,6 +59,6 @@ pub(super) fn start(service: Service) -> Result<String, String> {
     if !outcome.status.success() {
         return Err(String::from_utf8_lossy(&outcome.stderr).trim().to_owned());
     }
-    run::clean_up_after(stop, &[folder]);
+    run::clean_up_after(service, stop, &[folder]);
     Ok(url)
 }

@@ -50,12 +50,14 @@ pub(super) fn folder() -> PathBuf {
 
 /// Has a shell wait for the end of the run and then clean up by `script`, whose arguments
 /// are `$1` and so on. A process of its own, since statics are not dropped at exit.
-pub(super) fn clean_up_after(script: &str, arguments: &[&str]) {
+pub(super) fn clean_up_after(service: Service, script: &str, arguments: &[&str]) {
     let folder = folder();
+    let name = service.name();
     // In the background of a shell that ends at once, so that nobody has to wait for it.
     let script = format!(
-        "(while kill -0 {} 2>/dev/null; do sleep 1; done; {script}; rm -rf \"$0\") &",
-        owner()
+        "(while kill -0 {owner} 2>/dev/null; do sleep 1; done; {script}; \
+         rm -rf \"$0/{name}\" \"$0/{name}.url\" \"$0/{name}.lock\"; rmdir \"$0\") &",
+        owner = owner(),
     );
     let mut cleaner = Command::new("sh");
     cleaner.arg("-c").arg(script).arg(&folder).args(arguments);
