@@ -2,9 +2,13 @@
 
 use axum::Router;
 use axum::routing::get;
-use keyauth_core::{IssuedKey, KeyStore, NewKey, StoreErrorKind};
+use keyauth_core::{Authenticator, IssuedKey, KeyStore, NewKey, StoreErrorKind};
+use keyauth_sqlite::SqliteStore;
+use keyauth_sqlite::sqlx::{self, Connection};
 use keyauth_tests::{Site, World, app};
-use keyauth_tower::{ClientAddress, ForwardingHeader, Principal, RequireEndpoint, RequireResource};
+use keyauth_tower::{
+    ClientAddress, ForwardingHeader, KeyAuthLayer, Principal, RequireEndpoint, RequireResource,
+};
 
 const PROXY: &str = "127.0.0.0/8";
 
@@ -102,6 +106,26 @@ async fn a4_deny_beats_allow() {
     let denied =
         world.issue(NewKey::named("denied").owner("ada").deny_address("192.0.2.0/24")).await;
     call(&site, "/", &denied, &[]).await.assert_reached_by("ada");
+}
+
+#[tokio::test]
+async fn a4_patterns_from_before_anybody_checked_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keys.db");
+    let store = SqliteStore::open(&file).await.expect("a new file");
+    let key = store.issue(NewKey::named("old").owner("ada")).await.expect("a key");
+    let world = World::default();
+    let site = world.serve_behind(KeyAuthLayer::new(Authenticator::new(store))).await;
+    call(&site, "/", &key, &[]).await.assert_reached_by("ada");
+    let url = format!("sqlite://{}", file.display());
+    let mut old = sqlx::SqliteConnection::connect(&url).await.expect("the file opens");
+    for sql in [
+        "UPDATE keys SET allow_addresses = '[\"127.0.0.0/99\", \"everywhere\"]'",
+        "UPDATE keys SET allow_addresses = '[]', deny_addresses = '[\"nobody\"]'",
+    ] {
+        sqlx::raw_sql(sql).execute(&mut old).await.expect("valid JSON");
+        call(&site, "/", &key, &[]).await.assert_refused(403, "address_denied");
+    }
 }
 
 #[tokio::test]

@@ -2,8 +2,11 @@
 
 use http::{Method, Request};
 use http_body_util::Empty;
-use keyauth_core::{KeyStore, MemoryStore, NewKey};
+use keyauth_core::{
+    CustomKeys, Directory, KeyStore, Keyring, MemoryStore, NewKey, Pepper, Tenant, TenantId,
+};
 use keyauth_tests::{Site, World};
+use sha2::{Digest, Sha256};
 
 /// A service with one key, and the key.
 async fn service() -> (World, Site, String) {
@@ -168,7 +171,7 @@ async fn c9_c10_what_is_almost_a_key() {
     let mut changed = key.clone().into_bytes();
     changed[20] = if changed[20] == b'A' { b'B' } else { b'A' };
     let changed = String::from_utf8(changed).expect("ASCII");
-    let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let digest: String = Sha256::digest(&key).iter().map(|byte| format!("{byte:02x}")).collect();
     let almost = [
         changed,
         swapped,
@@ -270,4 +273,30 @@ async fn c18_a_foreign_token_beside_a_key() {
         let answer = site.get("/", &[&header("Authorization", bad)]).await;
         answer.assert_refused(401, "invalid_key");
     }
+}
+
+#[tokio::test]
+async fn custom_keys_are_looked_up_where_they_are_allowed() {
+    const CUSTOM: &str = "a-key_of-my-own-0123456789";
+    let pepper = Pepper::new(1, [7; 32]).expect("long enough");
+    let keyring = Keyring::new().with_pepper(pepper).and_then(Keyring::with_custom_keys);
+    let world = World::with_keyring(keyring.expect("a keyring"));
+    let tenant = Tenant { custom_keys: CustomKeys::Allowed, ..Tenant::new(TenantId::default()) };
+    world.store.put_tenant(&tenant).await.expect("a tenant");
+    world.issue(NewKey::named("own").owner("ada").custom(CUSTOM)).await;
+    let site = world.serve_behind(world.layer()).await;
+    site.bearer(CUSTOM).await.assert_reached_by("ada");
+    assert_eq!(world.lookups.calls(), 1);
+    // C10: what is stored of it is a key of the right form, and not the right one.
+    let digest: String = Sha256::digest(CUSTOM).iter().map(|byte| format!("{byte:02x}")).collect();
+    for unknown in ["somebody-elses-key-0123", &digest] {
+        site.bearer(unknown).await.assert_refused(401, "invalid_key");
+    }
+    assert_eq!(world.lookups.calls(), 3);
+    for never in
+        ["fifteen-chars-x", &"x".repeat(129), "sk_mistyped-key-0123456789", "with.dots.0123456789"]
+    {
+        site.bearer(never).await.assert_refused(401, "invalid_key");
+    }
+    assert_eq!(world.lookups.calls(), 3);
 }

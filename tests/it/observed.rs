@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use keyauth_core::{KeyStore, NewKey};
+use keyauth_core::{KeyStore, Limit, NewKey};
 use keyauth_tests::World;
 use keyauth_tower::{KeyAuthLayer, RequireScope};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -55,12 +55,58 @@ fn requests_are_counted_by_outcome_and_reason() {
     assert_eq!(counted, expected);
 }
 
+#[test]
+fn what_is_missing_is_said_once() {
+    let ruled = NewKey::named("ruled").allow_address("192.0.2.1").limit(Limit::per_day(1));
+    let limited = NewKey::named("limited").limit(Limit::per_day(1));
+    let without_peer = keyauth_tests::logged_by(async {
+        let (auth, key) = keyauth_testkit::authenticator(ruled);
+        let service = KeyAuthLayer::new(auth).layer(tower::service_fn(nothing));
+        three_times(service, key.reveal(), 403).await;
+    });
+    assert_eq!(without_peer.matches("WARN").count(), 1, "{without_peer}");
+    assert!(without_peer.contains("into_make_service_with_connect_info"), "{without_peer}");
+    let without_limiter = keyauth_tests::logged_by(async {
+        let (auth, key) = keyauth_testkit::authenticator(limited);
+        let service = KeyAuthLayer::new(auth).layer(tower::service_fn(nothing));
+        three_times(service, key.reveal(), 200).await;
+    });
+    assert_eq!(without_limiter.matches("WARN").count(), 1, "{without_limiter}");
+    assert!(without_limiter.contains("nothing enforces them"), "{without_limiter}");
+    let without_layer = keyauth_tests::logged_by(async {
+        let service = RequireScope::new("x").layer(tower::service_fn(nothing));
+        three_times(service, "sk_any", 401).await;
+    });
+    assert_eq!(without_layer.matches("WARN").count(), 1, "{without_layer}");
+    assert!(without_layer.contains("outside of the requirement"), "{without_layer}");
+    let on_purpose = keyauth_tests::logged_by(async {
+        let (auth, _) = keyauth_testkit::authenticator(NewKey::named("unused"));
+        let inner = RequireScope::new("x").layer(tower::service_fn(nothing));
+        let service = KeyAuthLayer::new(auth).skip(|_| true).layer(inner);
+        three_times(service, "sk_any", 401).await;
+    });
+    assert_eq!(on_purpose.matches("WARN").count(), 0, "{on_purpose}");
+}
+
+async fn nothing(_: Request<()>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::default())
+}
+
+async fn three_times<S, B>(service: S, key: &str, status: u16)
+where
+    S: tower::Service<Request<()>, Response = Response<B>, Error = Infallible> + Clone,
+{
+    for _ in 0..3 {
+        let request = Request::get("/").header("x-api-key", key).body(()).expect("a request");
+        let Ok(response) = service.clone().oneshot(request).await;
+        assert_eq!(response.status(), status);
+    }
+}
+
 async fn some_requests() {
     let (auth, key) = keyauth_testkit::authenticator(NewKey::named("counted"));
-    let inner = tower::service_fn(async |_: Request<()>| {
-        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-    });
-    let service = KeyAuthLayer::new(auth).layer(RequireScope::new("x").layer(inner));
+    let inner = RequireScope::new("x").layer(tower::service_fn(nothing));
+    let service = KeyAuthLayer::new(auth).layer(inner);
     for (text, times) in [(Some(key.reveal()), 3), (Some("sk_x"), 1), (None, 2)] {
         for _ in 0..times {
             let mut request = Request::get("/");

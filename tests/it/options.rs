@@ -1,13 +1,11 @@
 //! What can be set on the layer.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::header::CACHE_CONTROL;
-use keyauth_core::{Authenticator, KeyDigest, KeyLookup, KeyRecord, Keyring, LookupError, NewKey};
-use keyauth_tests::{World, app};
+use keyauth_core::{Authenticator, NewKey};
+use keyauth_tests::{Broken, World, app};
 use keyauth_tower::{KeyAuthLayer, KeySources, Principal, RequireScope, openai_error};
 
 #[tokio::test]
@@ -145,9 +143,14 @@ async fn what_others_have_told_or_changed_stays_as_it_is() {
     let admin = keyauth_testkit::authenticator(NewKey::named("admin"));
     let admin_sources = KeySources::new().header("x-admin-key");
     let inner = KeyAuthLayer::new(admin.0).with_sources(admin_sources).with_realm("admin");
-    let hidden = map_response(async |response: axum::response::Response| match response.status() {
-        StatusCode::FORBIDDEN => (StatusCode::NOT_FOUND, "nothing here").into_response(),
-        _ => response,
+    // Made another response of, by somebody who keeps the extensions.
+    let hidden = map_response(async |mut response: axum::response::Response| {
+        if response.status() == StatusCode::FORBIDDEN {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            *response.body_mut() = "nothing here".into();
+            response.headers_mut().remove("content-length");
+        }
+        response
     });
     let scoped = get(async || "reached").layer(RequireScope::new("x")).layer(hidden);
     let routes = Router::new()
@@ -181,23 +184,10 @@ async fn nested_layers_with_one_authenticator_ask_once() {
     site.get("/", &[]).await.assert_refused(401, "missing_key");
 }
 
-/// A store that gives no answer.
-struct Broken(Keyring);
-
-impl KeyLookup for Broken {
-    fn keyring(&self) -> &Keyring {
-        &self.0
-    }
-
-    async fn find(&self, _: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, LookupError> {
-        Err(LookupError::unavailable("the disk is on fire"))
-    }
-}
-
 #[tokio::test]
 async fn no_answer_is_never_a_no() {
     let world = World::default();
-    let auth = Authenticator::new(Broken(Keyring::new()));
+    let auth = Authenticator::new(Broken::default());
     let site = world.serve_behind(KeyAuthLayer::new(auth.clone()).optional()).await;
     let key = world.issue(NewKey::named("valid")).await;
     let answer = site.bearer(key.reveal()).await;

@@ -34,10 +34,11 @@ async fn debug_is_free_of_secrets() {
     let keyring = keyring.expect("a keyring");
     let issuer = Issuer::new().with_keyring(keyring.clone());
     let store = MemoryStore::with_issuer(issuer.clone());
+    let custom = store.issue(NewKey::named("own").custom(CUSTOM)).await;
     let key = store.issue(NewKey::named("shown")).await.expect("a key");
     let text = key.reveal().to_owned();
     let draft = issuer.draft(NewKey::named("drafted")).expect("a draft");
-    let draft_shown = format!("{draft:?}");
+    let draft_shown = format!("{draft:?} {:?}", draft.secret);
     let drafted = draft.into_issued();
     let Parsed::Key(presented) = keyring.parse(text.as_bytes()) else { panic!("our own key") };
     let auth = Authenticator::new(store.clone());
@@ -51,6 +52,7 @@ async fn debug_is_free_of_secrets() {
         Box::new(pepper),
         Box::new(NewKey::named("own").custom(CUSTOM)),
         Box::new(Rotation::immediate().custom(CUSTOM)),
+        Box::new(issuer),
         Box::new(store),
         Box::new(sqlite),
         Box::new(auth),
@@ -58,6 +60,8 @@ async fn debug_is_free_of_secrets() {
         Box::new(admission.expect("admitted")),
         Box::new(layer.layer(())),
         Box::new(layer),
+        Box::new(custom.expect_err("the tenant does not allow it")),
+        Box::new(KeySources::new().header("x-own")),
         Box::new(KeySources::default()),
         Box::new(Credential::Found(text.clone().into_bytes().into())),
     ];

@@ -122,6 +122,10 @@ async fn bare_tower_over_a_service_that_is_particular() {
     let body = refused.into_body();
     let size = body.size_hint().exact();
     assert_eq!(size, Some(body.collect().await.expect("a body").to_bytes().len() as u64));
+    // C7: longer than any server would let through.
+    let long = request("/", &"x".repeat(1 << 20));
+    let refused = service.ready().await.expect("ready").call(long).await.expect("a response");
+    assert_eq!((refused.status(), world.lookups.calls()), (StatusCode::UNAUTHORIZED, 1));
     let failed = service.ready().await.expect("ready").call(request("/fail", key.reveal()));
     let error = failed.await.err().expect("the service's error");
     assert_eq!(error.to_string(), "the service's own");

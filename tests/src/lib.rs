@@ -4,13 +4,17 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test's kit fails by panicking")]
 
 mod answer;
+mod broken;
 pub mod fuzz;
 mod log;
 mod process;
+mod secrets;
 mod site;
 mod world;
 
 pub use answer::Answer;
+pub use broken::Broken;
+pub use log::logged_by;
 pub use process::Running;
 pub use site::{Site, call};
 pub use world::{World, app};

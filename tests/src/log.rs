@@ -1,41 +1,62 @@
-//! Everything keyauth logs, at the finest level, to be searched for what must not be there.
+//! What keyauth logs, to be searched for what must and must not be there.
 
 use std::io;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-static LOG: Mutex<String> = Mutex::new(String::new());
+static LOG: LazyLock<Lines> = LazyLock::new(Lines::default);
 
-/// Begins to keep the log of this process; once is enough.
+/// Begins to keep all that keyauth logs in this process; once is enough.
 pub(crate) fn keep() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
         let layer = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_span_events(FmtSpan::FULL)
-            .with_writer(Writer);
-        let ours = tracing_subscriber::filter::filter_fn(|metadata| {
-            metadata.target().starts_with("keyauth")
-        });
-        let subscriber = tracing_subscriber::registry().with(layer).with(ours);
-        tracing_subscriber::util::SubscriberInitExt::init(subscriber);
+            .with_writer(LOG.clone());
+        let ours = filter_fn(|metadata| metadata.target().starts_with("keyauth"));
+        tracing_subscriber::registry().with(layer).with(ours).init();
     });
 }
 
-/// Whether a text was logged.
+/// Whether a text was logged in this process.
 pub(crate) fn contains(text: &str) -> bool {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner).contains(text)
+    LOG.text().contains(text)
 }
 
-struct Writer;
+/// What keyauth logs while a future runs on this thread, and nobody else's.
+///
+/// # Panics
+///
+/// Where there is no runtime to be had.
+pub fn logged_by(future: impl Future<Output = ()>) -> String {
+    let lines = Lines::default();
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines.clone());
+    let subscriber = tracing_subscriber::registry().with(layer);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    tracing::subscriber::with_default(subscriber, || runtime.block_on(future));
+    lines.text()
+}
 
-impl io::Write for Writer {
+/// Where lines are kept.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&lines).into_owned()
+    }
+}
+
+impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        LOG.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -44,10 +65,10 @@ impl io::Write for Writer {
     }
 }
 
-impl MakeWriter<'_> for Writer {
+impl MakeWriter<'_> for Lines {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
-        Self
+        self.clone()
     }
 }

@@ -1,13 +1,14 @@
 //! A store, a clock, and a service behind the layer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::any;
-use keyauth_core::{Authenticator, IssuedKey, Issuer, KeyStore, MemoryStore, NewKey};
+use keyauth_core::{Authenticator, IssuedKey, Issuer, KeyStore, Keyring, MemoryStore, NewKey};
 use keyauth_testkit::{FakeClock, Gated};
 use keyauth_tower::{KeyAuthLayer, Principal};
 
+use crate::secrets::Secrets;
 use crate::{Site, log};
 
 /// Everything behind the services of one test.
@@ -19,20 +20,27 @@ pub struct World {
     pub clock: Arc<FakeClock>,
     /// What lookups go through, to be counted and held.
     pub lookups: Gated<MemoryStore>,
-    secrets: Arc<Mutex<Vec<String>>>,
+    secrets: Secrets,
 }
 
 impl Default for World {
     fn default() -> Self {
-        log::keep();
-        let clock = Arc::new(FakeClock::default());
-        let store = MemoryStore::with_issuer(Issuer::new().with_clock(Arc::clone(&clock) as _));
-        let lookups = Gated::new(store.clone());
-        Self { store, clock, lookups, secrets: Arc::default() }
+        Self::with_keyring(Keyring::new())
     }
 }
 
 impl World {
+    /// A world whose keys are made by a keyring.
+    #[must_use]
+    pub fn with_keyring(keyring: Keyring) -> Self {
+        log::keep();
+        let clock = Arc::new(FakeClock::default());
+        let issuer = Issuer::new().with_keyring(keyring).with_clock(Arc::clone(&clock) as _);
+        let store = MemoryStore::with_issuer(issuer);
+        let lookups = Gated::new(store.clone());
+        Self { store, clock, lookups, secrets: Secrets::default() }
+    }
+
     /// An authenticator over the world's store and clock.
     #[must_use]
     pub fn authenticator(&self) -> Authenticator {
@@ -58,8 +66,16 @@ impl World {
 
     /// Lets no answer and no log show this from now on.
     pub fn guard(&self, secret: &str) {
-        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        secrets.push(secret.to_owned());
+        self.secrets.guard(secret);
+    }
+
+    /// Asserts that neither an answer, in any form, nor the log shows a guarded secret.
+    ///
+    /// # Panics
+    ///
+    /// Where one does.
+    pub fn search(&self, answer: &impl std::fmt::Debug) {
+        self.secrets.search(answer);
     }
 
     /// Whether keyauth has logged a text in this process.
@@ -70,7 +86,7 @@ impl World {
 
     /// Serves an app on a free port of the loopback until the test ends.
     pub async fn serve(&self, app: Router) -> Site {
-        Site::serve(app, Arc::clone(&self.secrets)).await
+        Site::serve(app, self.secrets.clone()).await
     }
 
     /// Serves [`app`] behind the layer.

@@ -6,16 +6,15 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::pin::pin;
 use std::sync::{Arc, RwLock};
-use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use keyauth_core::{Authenticator, KeyRecord, KeyStore, MemoryStore, NewKey, RequestFacts};
-use keyauth_tower::KeyAuthLayer;
+use keyauth_testkit::at_once;
+use keyauth_tower::{KeyAuthLayer, PeerAddress};
 use sha2::{Digest, Sha256};
 use tower::Service;
 use tower_layer::Layer;
@@ -42,29 +41,18 @@ async fn by_hand(
     inner(request).await
 }
 
-fn answer<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => unreachable!("a hit awaits nothing"),
-    }
-}
-
 fn hit(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let (auth, keys, known) = runtime.block_on(prepare());
-    let mut next = keys.iter().cycle();
-    let mut request = move || {
-        let mut request = Request::new(());
-        request.headers_mut().insert("authorization", next.next().expect("endless").clone());
-        request.extensions_mut().insert(0_u8);
-        request
-    };
+    let (auth, keys, known) = runtime.block_on(prepare(KEYS, 0));
+    let (ruled_auth, ruled_keys, _) = runtime.block_on(prepare(100, 1_000));
+    let (plain_auth, plain_keys, _) = runtime.block_on(prepare(100, 0));
+    let mut request = requests(&keys);
     let mut group = criterion.benchmark_group("hit");
     group.bench_function("bare service", |bencher| {
         let mut service = tower::service_fn(inner);
         bencher.iter_batched(
             &mut request,
-            |request| answer(service.call(request)),
+            |request| at_once(service.call(request)),
             BatchSize::SmallInput,
         );
     });
@@ -72,7 +60,7 @@ fn hit(criterion: &mut Criterion) {
         let mut service = KeyAuthLayer::new(auth.clone()).layer(tower::service_fn(inner));
         bencher.iter_batched(
             &mut request,
-            |request| answer(service.call(request)),
+            |request| at_once(service.call(request)),
             BatchSize::SmallInput,
         );
     });
@@ -80,27 +68,61 @@ fn hit(criterion: &mut Criterion) {
         let mut service = tower::service_fn(|request| by_hand(Arc::clone(&known), request));
         bencher.iter_batched(
             &mut request,
-            |request| answer(service.call(request)),
+            |request| at_once(service.call(request)),
             BatchSize::SmallInput,
         );
     });
     group.finish();
+
+    let mut group = criterion.benchmark_group("1000 networks");
+    for (name, auth, keys) in
+        [("without", plain_auth, plain_keys), ("with", ruled_auth, ruled_keys)]
+    {
+        let mut request = requests(&keys);
+        let mut service = KeyAuthLayer::new(auth).layer(tower::service_fn(inner));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                &mut request,
+                |request| at_once(service.call(request)),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
 }
 
-async fn prepare() -> (Authenticator, Vec<HeaderValue>, ByHand) {
+/// Requests with the keys in turn, from an address that a server would have put in.
+fn requests(keys: &[HeaderValue]) -> impl FnMut() -> Request<()> {
+    let mut next = keys.iter().cycle();
+    move || {
+        let mut request = Request::new(());
+        request.headers_mut().insert("authorization", next.next().expect("endless").clone());
+        request.extensions_mut().insert(PeerAddress(([10, 0, 3, 231], 1).into()));
+        request
+    }
+}
+
+/// So many keys, each with so many networks it may be used from.
+async fn prepare(count: usize, networks: usize) -> (Authenticator, Vec<HeaderValue>, ByHand) {
     let store = MemoryStore::new();
     let auth = Authenticator::new(store.clone());
     let (mut keys, mut known) = (Vec::new(), HashMap::new());
-    for number in 0..KEYS {
-        let new = NewKey::named(format!("key {number}")).scope("reports:read");
+    for number in 0..count {
+        let mut new = NewKey::named(format!("key {number}")).scope("reports:read");
+        for network in 0..networks {
+            // Every other address, so that no two merge.
+            let address = network * 2 + 1;
+            new = new.allow_address(format!("10.0.{}.{}", address / 256, address % 256));
+        }
         let key = store.issue(new).await.expect("a key");
         keys.push(format!("Bearer {}", key.reveal()).parse().expect("a value"));
         let digest = Sha256::digest(key.reveal()).into();
         known.insert(digest, key);
     }
     let mut records = HashMap::new();
+    let facts = RequestFacts::new().with_address([10, 0, 3, 231].into());
     for (digest, key) in known {
-        let admission = auth.verify(key.reveal(), &RequestFacts::new()).await.expect("an answer");
+        let admission = auth.verify(key.reveal(), &facts).await.expect("an answer");
         let record = admission.expect("admitted").record().clone();
         records.insert(digest, Arc::new(record));
     }

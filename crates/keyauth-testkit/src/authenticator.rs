@@ -33,9 +33,13 @@ pub fn admission(new: NewKey) -> Admission {
 }
 
 /// The outcome of a future that waits for nothing, as those of the memory store do.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
+///
+/// # Panics
+///
+/// Where it waits.
+pub fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome,
-        Poll::Pending => panic!("the memory store never waits"),
+        Poll::Pending => panic!("the future waits for something"),
     }
 }

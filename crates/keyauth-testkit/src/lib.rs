@@ -28,7 +28,7 @@ mod gate;
 #[cfg(feature = "containers")]
 mod services;
 
-pub use authenticator::{admission, authenticator};
+pub use authenticator::{admission, at_once, authenticator};
 pub use clock::FakeClock;
 pub use gate::{Gated, Side};
 #[cfg(feature = "containers")]

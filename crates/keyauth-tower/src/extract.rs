@@ -25,16 +25,8 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     /// Refuses with 401 `missing_key` where nobody was authenticated.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let principal = parts.extensions.get::<Self>().cloned();
-        principal.ok_or_else(|| {
-            let head = RequestHead {
-                method: &parts.method,
-                uri: &parts.uri,
-                version: parts.version,
-                headers: &parts.headers,
-                extensions: &parts.extensions,
-            };
-            Refusal::new(Denial::MissingKey, Shape::of(&head))
-        })
+        let shape = || Shape::of(&RequestHead::of_parts(parts));
+        principal.ok_or_else(|| Refusal::new(Denial::MissingKey, shape()))
     }
 }
 

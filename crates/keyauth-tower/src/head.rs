@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 
 /// What keyauth looks at of a request: everything but the body.
@@ -32,6 +33,18 @@ impl<'r> RequestHead<'r> {
             version: request.version(),
             headers: request.headers(),
             extensions: request.extensions(),
+        }
+    }
+
+    /// Borrows the head of a request that was taken apart.
+    #[must_use]
+    pub fn of_parts(parts: &'r Parts) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            version: parts.version,
+            headers: &parts.headers,
+            extensions: &parts.extensions,
         }
     }
 

@@ -32,11 +32,7 @@ pub(crate) fn denied(
     head: &RequestHead<'_>,
 ) {
     record(span, "denied", denial.code(), found);
-    match found {
-        Some(record) => refused_key(denial, record, head),
-        // Strangers can make as many of these as they like.
-        None => tracing::debug!(code = denial.code(), route = head.route(), "refused a request"),
-    }
+    log_refusal(denial, found, head);
 }
 
 pub(crate) fn unanswered(span: &Span, error: &LookupError) {
@@ -57,16 +53,17 @@ pub(crate) fn skipped(span: &Span) {
 
 /// A route's own requirement was not met, after the layer had decided.
 pub(crate) fn unmet(denial: Denial, found: Option<&KeyRecord>, head: &RequestHead<'_>) {
-    match found {
-        Some(record) => refused_key(denial, record, head),
-        None => tracing::debug!(code = denial.code(), route = head.route(), "refused a request"),
-    }
+    log_refusal(denial, found, head);
     #[cfg(feature = "metrics")]
     metrics::counter!("keyauth_requirements_unmet_total", "code" => denial.code()).increment(1);
 }
 
-fn refused_key(denial: Denial, record: &KeyRecord, head: &RequestHead<'_>) {
-    let key = &record.key;
+fn log_refusal(denial: Denial, found: Option<&KeyRecord>, head: &RequestHead<'_>) {
+    let Some(KeyRecord { key, .. }) = found else {
+        // Strangers can make as many of these as they like.
+        tracing::debug!(code = denial.code(), route = head.route(), "refused a request");
+        return;
+    };
     tracing::info!(
         code = denial.code(),
         key = %key.id,

@@ -15,6 +15,8 @@ use crate::Timestamp;
 /// * [`now`](Clock::now) is the wall clock, and may jump either way.
 /// * [`uptime`](Clock::uptime) never goes back and counts time the machine was suspended.
 /// * Neither blocks: both are read on every request.
+///
+/// Checked by `keyauth_testkit::conformance::check_clock`.
 pub trait Clock: Debug + Send + Sync {
     /// The time of day.
     fn now(&self) -> Timestamp;

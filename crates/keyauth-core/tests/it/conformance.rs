@@ -1,9 +1,14 @@
-//! The memory store against the suites that every store must pass.
+//! Core's own adapters against the suites that all must pass.
 
-use keyauth_core::{Issuer, MemoryStore};
+use keyauth_core::{Issuer, MemoryStore, SystemClock};
 
 async fn open(issuer: Issuer) -> (MemoryStore, ()) {
     (MemoryStore::with_issuer(issuer), ())
 }
 
 keyauth_testkit::key_store_conformance!(open);
+
+#[test]
+fn the_machines_clock_keeps_the_contract() {
+    keyauth_testkit::conformance::check_clock(&SystemClock::new());
+}

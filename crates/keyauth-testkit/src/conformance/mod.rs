@@ -1,6 +1,9 @@
 //! What every implementation of a port must do, as tests to run against it.
 
+mod clock;
 pub mod key_store;
+
+pub use clock::check_clock;
 
 /// Runs the conformance suite of [`KeyStore`](keyauth_core::KeyStore),
 /// [`KeyLookup`](keyauth_core::KeyLookup) and [`Directory`](keyauth_core::Directory)

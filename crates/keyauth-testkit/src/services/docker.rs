@@ -28,8 +28,10 @@ async fn start_image<I: Image + 'static>(
     image: I,
 ) -> Result<&'static ContainerAsync<I>, TestcontainersError> {
     let (variable, official) = service.image();
-    let name = std::env::var(variable).unwrap_or_else(|_| official.to_owned());
-    let (name, tag) = name.rsplit_once(':').unwrap_or((&name, "latest"));
+    let name = super::variable(variable).unwrap_or_else(|| official.to_owned());
+    // A colon with a slash behind it belongs to the registry's port.
+    let tagged = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
+    let (name, tag) = tagged.unwrap_or((&name, "latest"));
     let container = image.with_name(name).with_tag(tag).start().await?;
     run::clean_up_after(service, "docker rm --force --volumes \"$1\"", &[container.id()]);
     // Never dropped: dropping would end it with this test, and others of the run use it.

@@ -12,14 +12,18 @@ set -eu
 bin=$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)
 [ -n "$bin" ] || { echo "no initdb" >&2; exit 1; }
 bin=$(dirname "$(readlink -f "$bin")")
+rm -rf "$1"
 mkdir -p "$1"
 as() { "$@"; }
 if [ "$(id -u)" = 0 ]; then
+    id postgres >/dev/null
+    chmod 711 "$(dirname "$1")"
     chown postgres "$1"
-    as() { runuser -u postgres -- "$@"; }
+    as() { su postgres -s /bin/sh -c 'exec "$@"' -- sh "$@"; }
 fi
 cd "$1"
-as "$bin/initdb" -D "$1/data" -U postgres --auth=trust --no-sync >/dev/null
+as "$bin/initdb" -D "$1/data" -U postgres --auth=trust --no-sync --locale=C --encoding=UTF8 \
+    >/dev/null
 as "$bin/pg_ctl" -D "$1/data" -w -l "$1/log" \
     -o "-p $2 -c listen_addresses=127.0.0.1 -c unix_socket_directories='$1'" start >/dev/null
 "#;
@@ -27,6 +31,7 @@ as "$bin/pg_ctl" -D "$1/data" -w -l "$1/log" \
 const REDIS: &str = r#"
 set -eu
 command -v redis-server >/dev/null || { echo "no redis-server" >&2; exit 1; }
+rm -rf "$1"
 mkdir -p "$1"
 redis-server --bind 127.0.0.1 --port "$2" --dir "$1" --save '' --appendonly no \
     --daemonize yes --pidfile "$1/pid" >/dev/null

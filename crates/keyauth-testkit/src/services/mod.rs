@@ -43,7 +43,7 @@ impl Service {
         }
     }
 
-    /// The variable that names an image, and the image otherwise.
+    /// The variable that names an image, and the image otherwise; `tests/run` has them too.
     const fn image(self) -> (&'static str, &'static str) {
         match self {
             Self::Postgres => ("KEYAUTH_TEST_POSTGRES_IMAGE", "postgres:15"),
@@ -52,9 +52,14 @@ impl Service {
     }
 }
 
+/// The value of a variable that is set, and not to nothing.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Where this run's server is, starting it where no other test has.
 async fn url(service: Service) -> String {
-    if let Ok(url) = std::env::var(service.url_variable()) {
+    if let Some(url) = variable(service.url_variable()) {
         return url;
     }
     run::shared(service, async || match docker::start(service).await {

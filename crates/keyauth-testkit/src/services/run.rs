@@ -43,9 +43,14 @@ pub(super) fn owner() -> u32 {
     named.unwrap_or_else(std::os::unix::process::parent_id)
 }
 
-/// Where this run keeps what its servers need.
+/// Where this run keeps what its servers need: in a folder that `tests/run` has made, else
+/// in one by the name of the user and the run.
 pub(super) fn folder() -> PathBuf {
-    std::env::temp_dir().join(format!("keyauth-test-run-{}", owner()))
+    if let Some(folder) = super::variable("KEYAUTH_TEST_FOLDER") {
+        return folder.into();
+    }
+    let user = super::variable("USER").unwrap_or_else(|| "unnamed".to_owned());
+    std::env::temp_dir().join(format!("keyauth-test-run-{user}-{}", owner()))
 }
 
 /// Has a shell wait for the end of the run and then clean up by `script`, whose arguments
