@@ -1,0 +1,29 @@
+//! The cases of [`key_store_conformance!`](crate::key_store_conformance).
+//!
+//! Called by the macro; each takes a store that was just opened.
+
+mod bench;
+mod lifecycle;
+mod races;
+mod records;
+mod secrets;
+mod tenancy;
+
+pub use bench::Bench;
+pub use lifecycle::{
+    disabled_keys_can_be_enabled, keys_cannot_end_before_they_begin, revoked_keys_stay_revoked,
+    rotation_ends_old_secrets,
+};
+pub use races::{changes_at_once_all_count, one_of_many_custom_keys_wins};
+pub use records::{
+    empty_lists_clear_and_invalid_ones_change_nothing, issued_keys_are_found_by_their_text_alone,
+    last_use_never_goes_back, odd_texts_stay_texts, pages_hold_every_key_once,
+    records_carry_everything, updates_write_only_what_they_name,
+};
+pub use secrets::{
+    custom_keys_need_permission_and_are_unique, old_and_new_peppers_work_side_by_side,
+};
+pub use tenancy::{
+    other_tenants_keys_are_not_found, owners_tenants_and_groups_decide,
+    what_does_not_exist_is_named,
+};
