@@ -150,6 +150,11 @@ async fn c8_a_key_in_the_query_is_a_leak() {
         format!("key={encoded}"),
         key.clone(),
         format!("{key}=x"),
+        format!("k=+{key}%20"),
+        format!("k={key};a=b"),
+        format!("access_token=Bearer+{key}"),
+        format!("next=https%3A%2F%2Fexample.org%2F%3Fk%3D{key}"),
+        format!("k=%22{key}%22,x%00"),
     ] {
         let path = format!("/?{query}");
         site.get(&path, &[]).await.assert_refused(400, "invalid_request");

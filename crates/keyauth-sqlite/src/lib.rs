@@ -27,6 +27,9 @@
 //! * Only digests arrive. The file is created readable by its owner alone.
 //! * The schema's history is in `_keyauth_migrations`. A file of a newer version is refused.
 //!
+//! While the file is open, leave it where it is: a process whose file was deleted or replaced
+//! goes on with the one it had, and what it changes there is lost with it.
+//!
 //! Several processes may share one file on one machine, not over a network file system.
 //! [`sqlx`] is the crate to make pools with.
 

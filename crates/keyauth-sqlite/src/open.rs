@@ -13,12 +13,14 @@ use crate::{SqliteStore, migrate};
 
 /// How long a writer waits for one of another process before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a lookup waits for a connection before it gives up.
+/// How long reading waits for a connection before it gives up.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a change waits for those before it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for lookups, each of which is short.
-const READERS: u32 = 8;
+const READERS: u32 = 4;
+/// How long to wait before a new file is tried again that another process is setting up.
+const SETUP_PAUSE: Duration = Duration::from_millis(20);
 
 impl SqliteStore {
     /// Opens a file, creating it where there is none, and brings its schema up to date.
@@ -70,11 +72,31 @@ async fn connect(
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
+    // All connections at once and for good: one that was opened later, by the same name,
+    // could find another file there.
     let pool = SqlitePoolOptions::new()
+        .min_connections(connections)
         .max_connections(connections)
-        .acquire_timeout(timeout)
-        .connect_with(options);
-    pool.await.map_err(OpenError::unavailable)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(timeout);
+    // The change to the write-ahead log needs the file for itself, and SQLite does not wait
+    // for that: where processes start together, all but one have to try again.
+    let attempts = BUSY_TIMEOUT.as_millis() / SETUP_PAUSE.as_millis();
+    for _ in 0..attempts {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(SETUP_PAUSE).await,
+            outcome => return outcome.map_err(OpenError::unavailable),
+        }
+    }
+    pool.connect_with(options).await.map_err(OpenError::unavailable)
+}
+
+/// Whether another process is in the way: `SQLITE_BUSY` in the last byte of its codes.
+fn is_busy(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: u32 = 5;
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 /// Names that stand for no file: every connection would get a database of its own.

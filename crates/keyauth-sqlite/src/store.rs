@@ -1,6 +1,7 @@
 //! The store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyauth_core::{
     Change, Issuer, Key, KeyChanges, KeyDigest, KeyId, KeyLookup, KeyPage, KeyRecord, KeyRef,
@@ -13,6 +14,10 @@ use crate::keys::{insert_key, read_key, read_live_key, update_key};
 use crate::row::{self, Word, key_columns};
 use crate::secrets::{insert_secret, require_secret_allowed};
 use crate::statement::{commit, execute, require_group};
+
+/// How long a request waits for the record of its key. A little more than for a connection,
+/// so that a queue that is too long is told from a disk that does not answer.
+const LOOKUP_DEADLINE: Duration = Duration::from_millis(1_100);
 
 /// Keys, owners, groups and tenants in one SQLite file.
 ///
@@ -80,7 +85,13 @@ impl KeyLookup for SqliteStore {
              WHERE s.digest = ?"
         );
         let found = sqlx::query(FIND).bind(digest.as_bytes().as_slice());
-        match found.fetch_optional(&self.readers).await.map_err(LookupError::unavailable)? {
+        let found = tokio::time::timeout(LOOKUP_DEADLINE, found.fetch_optional(&self.readers));
+        let found = match found.await.map_err(LookupError::unavailable)? {
+            // Every connection was busy with other lookups for as long as one may wait.
+            Err(sqlx::Error::PoolTimedOut) => return Err(LookupError::overloaded()),
+            outcome => outcome.map_err(LookupError::unavailable)?,
+        };
+        match found {
             Some(row) => {
                 row::record(&row).map(Arc::new).map(Some).map_err(LookupError::unavailable)
             }

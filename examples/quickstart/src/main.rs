@@ -3,25 +3,32 @@
 //! The first start creates the file and a demo key, and prints the key, once. `PORT`
 //! (default 3000) and `KEYAUTH_DB` (default `quickstart.db`) say where.
 
-#![expect(clippy::print_stdout, reason = "it talks to whoever started it")]
-
 use std::env;
 use std::error::Error;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Json, Router};
 use keyauth_core::{
-    Authenticator, IssuedKey, KeyPage, KeyStore, NewKey, Scope, StoreError, TenantId,
+    Authenticator, IssuedKey, KeyPage, KeyStatus, KeyStore, NewKey, Scope, StoreError, TenantId,
 };
 use keyauth_sqlite::SqliteStore;
 use keyauth_tower::{KeyAuthLayer, Principal, RequireScope};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing_subscriber::filter::LevelFilter;
+
+/// How long connections may go on after the signal to stop.
+const GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What keyauth and axum have to say, on standard error.
+    tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(LevelFilter::INFO).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -38,16 +45,35 @@ async fn run() -> Result<(), String> {
     let store = SqliteStore::open(&file).await.map_err(|error| explain(&file, &error))?;
     let new = demo_key(&store).await.map_err(|error| explain(&file, &error))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    welcome(&file, address, new.as_ref());
+    if let Err(error) = welcome(&file, address, new.as_ref()) {
+        // A key that nobody has seen must not be the one that the next start relies on.
+        if let Some(key) = &new {
+            store.revoke(key).await.map_err(|error| explain(&file, &error))?;
+        }
+        return Err(format!("standard output is not to be written to: {error}"));
+    }
 
     let app = Router::new()
         .route("/whoami", get(whoami))
         .route("/admin", get(admin).layer(RequireScope::new("admin")))
         .layer(KeyAuthLayer::new(Authenticator::new(store.clone())))
         .into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, app).with_graceful_shutdown(stop_signal()).await;
+    let (stopping, mut stopped) = watch::channel(false);
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
+        stop_signal().await;
+        stopping.send_replace(true);
+    });
+    // Whoever holds a connection open after the signal does not hold up the end.
+    let overdue = async {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let served = tokio::select! {
+        served = serving => served.map_err(|error| error.to_string()),
+        () = overdue => Ok(()),
+    };
     store.close().await;
-    served.map_err(|error| error.to_string())
+    served
 }
 
 async fn whoami(who: Principal) -> Json<Value> {
@@ -60,10 +86,11 @@ async fn admin() -> &'static str {
     "only keys with the scope `admin` see this\n"
 }
 
-/// Issues the demo key where the store has no key yet.
+/// Issues the demo key where the store has none that works.
 async fn demo_key(store: &SqliteStore) -> Result<Option<IssuedKey>, StoreError> {
-    let first = KeyPage::first(TenantId::default(), 1);
-    if !store.keys(&first).await?.is_empty() {
+    let first = KeyPage::first(TenantId::default(), 100);
+    let keys = store.keys(&first).await?;
+    if keys.iter().any(|key| key.status != KeyStatus::Revoked) {
         return Ok(None);
     }
     let demo = NewKey::named("demo").owner("ada").scope("reports:read");
@@ -81,24 +108,27 @@ async fn listen() -> Result<TcpListener, String> {
     })
 }
 
-fn welcome(file: &str, address: SocketAddr, new: Option<&IssuedKey>) {
-    println!("listening on http://{address}, keys in {file}");
+fn welcome(file: &str, address: SocketAddr, new: Option<&IssuedKey>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on http://{address}, keys in {file}")?;
     let shown = match new {
         Some(key) => {
-            println!("\ndemo key, shown this once:\n\n    {}", key.reveal());
+            writeln!(out, "\ndemo key, shown this once:\n\n    {}", key.reveal())?;
             key.reveal()
         }
         None => {
-            println!("\nthe demo key was shown at the first start; delete {file} for a new one");
+            writeln!(out, "\nthe demo key was shown at the first start; for a new one,")?;
+            writeln!(out, "stop this and delete {file}")?;
             "<the demo key>"
         }
     };
-    println!("\ntry:\n");
-    println!("    curl -i http://{address}/whoami");
-    println!("    curl -i http://{address}/whoami -H 'Authorization: Bearer {shown}'");
-    println!("    curl -i http://{address}/whoami -H 'Authorization: Bearer sk_wrong'");
-    println!("\nand, for a scope the demo key lacks:\n");
-    println!("    curl -i http://{address}/admin -H 'Authorization: Bearer {shown}'\n");
+    writeln!(out, "\ntry:\n")?;
+    writeln!(out, "    curl -i http://{address}/whoami")?;
+    writeln!(out, "    curl -i http://{address}/whoami -H 'Authorization: Bearer {shown}'")?;
+    writeln!(out, "    curl -i http://{address}/whoami -H 'Authorization: Bearer sk_wrong'")?;
+    writeln!(out, "\nand, for a scope the demo key lacks:\n")?;
+    writeln!(out, "    curl -i http://{address}/admin -H 'Authorization: Bearer {shown}'\n")?;
+    out.flush()
 }
 
 /// An error with its causes, on one line.

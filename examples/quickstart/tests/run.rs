@@ -5,6 +5,7 @@
 use std::process::Command;
 
 use keyauth_tests::{Answer, Running, call};
+use tokio::io::AsyncWriteExt;
 
 const QUICKSTART: &str = env!("CARGO_BIN_EXE_quickstart");
 
@@ -69,4 +70,40 @@ async fn what_is_wrong_is_said_in_one_line() {
         assert!(output.stdout.is_empty(), "no key is shown by a start that fails");
     }
     drop(blocker);
+}
+
+#[tokio::test]
+async fn many_may_start_on_one_new_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut starting: Vec<_> =
+        (0..6).map(|_| Running::start(QUICKSTART, folder.path(), &[("PORT", "0")])).collect();
+    for running in &mut starting {
+        running.line_with("/admin").await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (running, address, _) = start(folder.path()).await;
+    let mut silent = tokio::net::TcpStream::connect(&address).await.expect("a connection");
+    silent.write_all(b"G").await.expect("one byte");
+    // Answered behind it, so that the byte has arrived.
+    get(&address, "/whoami", None).await.assert_refused(401, "missing_key");
+    assert!(running.terminate().await, "it ends well all the same");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_key_that_could_not_be_shown_is_replaced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("the device");
+    let mut command = Command::new(QUICKSTART);
+    command.current_dir(folder.path()).env("PORT", "0").stdout(full);
+    let output = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("standard output"), "{said}");
+    let (_running, address, key) = start(folder.path()).await;
+    let key = key.expect("the next start shows a key");
+    assert_eq!(get(&address, "/whoami", Some(&key)).await.status, 200);
 }

@@ -145,6 +145,26 @@ impl Keyring {
         self.body(text).is_some_and(|body| is_well_formed(text, body))
     }
 
+    /// Whether a text holds a generated key of ours anywhere in it.
+    #[must_use]
+    pub fn finds_in(&self, text: &[u8]) -> bool {
+        const BODY: usize = SECRET_LEN + CHECKSUM_LEN;
+        let underscores = text.iter().enumerate().filter(|(_, byte)| **byte == b'_');
+        underscores.map(|(at, _)| at).any(|at| {
+            let key = text.get(..at + 1 + BODY).unwrap_or_default();
+            // Few texts have a body's length of base62 behind an underscore; only for those
+            // is the beginning looked for.
+            let body = key.get(at + 1..).unwrap_or_default();
+            body.len() == BODY
+                && body.iter().all(|&byte| base62::contains(byte))
+                && self.prefix_lengths().any(|length| {
+                    at.checked_sub(length)
+                        .and_then(|start| key.get(start..))
+                        .is_some_and(|key| self.recognises(key))
+                })
+        })
+    }
+
     /// Whether a text may be issued as a custom key.
     pub(crate) fn accepts_as_custom(&self, text: &str) -> bool {
         is_custom(text.as_bytes()) && self.body(text.as_bytes()).is_none()
@@ -179,6 +199,11 @@ impl Keyring {
             return text.strip_prefix(b"sk_");
         }
         self.0.prefixes.iter().filter_map(|prefix| prefix.strip(text)).min_by_key(|body| body.len())
+    }
+
+    fn prefix_lengths(&self) -> impl Iterator<Item = usize> {
+        let own = self.0.prefixes.iter().map(|prefix| prefix.as_str().len());
+        own.chain(self.0.prefixes.is_empty().then_some("sk".len()))
     }
 
     fn change(mut self, change: impl FnOnce(&mut Rules)) -> Self {
@@ -245,6 +270,21 @@ mod tests {
         check(&keyring, "sk_live_\u{430}".as_bytes(), "malformed");
         check(&keyring, b"", "foreign");
         check(&keyring, b"sk_", "malformed");
+    }
+
+    #[test]
+    fn keys_are_found_inside_of_texts() {
+        let keyring = keyring();
+        let key = PlaintextKey::generate(&keyring.default_prefix()).expect("randomness");
+        let key = key.reveal();
+        for around in ["@", " @ ", "x_@_x", "http://x/?k=@&a", "Bearer @", "\"@\"", "@@"] {
+            assert!(keyring.finds_in(around.replace('@', key).as_bytes()), "{around}");
+        }
+        let mut changed = key.to_owned();
+        changed.pop();
+        for other in ["", "_", &changed, &key[1..], &key.replacen('_', "-", 2), &"_".repeat(999)] {
+            assert!(!keyring.finds_in(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

@@ -68,8 +68,9 @@ impl Shape {
     /// whoever gets a 200.
     pub(crate) fn of(head: &RequestHead<'_>) -> Self {
         const GRPC: &[u8] = b"application/grpc";
-        let content_type = head.headers.get(http::header::CONTENT_TYPE);
-        let is_grpc = content_type
+        let mut content_types = head.headers.get_all(http::header::CONTENT_TYPE).iter();
+        let only = content_types.next().filter(|_| content_types.next().is_none());
+        let is_grpc = only
             .and_then(|value| value.as_bytes().split_at_checked(GRPC.len()))
             .is_some_and(|(kind, rest)| {
                 kind.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';'))

@@ -35,12 +35,12 @@ impl KeySource for Query {
     }
 }
 
-/// Whether the query holds a key of ours where no source looks for one (C8).
+/// Whether the query holds a key of ours, anywhere but where a source looks for one (C8).
 ///
 /// Such a key has been written to logs on its way here, and must be treated as leaked.
 pub(crate) fn holds_key(query: &str, keyring: &Keyring, sources: &KeySources) -> bool {
     form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
         let wanted = || sources.iter().any(|source| source.query_parameter() == Some(&*name));
-        keyring.recognises(name.as_bytes()) || (keyring.recognises(value.as_bytes()) && !wanted())
+        keyring.finds_in(name.as_bytes()) || (keyring.finds_in(value.as_bytes()) && !wanted())
     })
 }
