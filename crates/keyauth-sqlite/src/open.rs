@@ -37,9 +37,12 @@ impl SqliteStore {
         let path = path.as_ref();
         refuse_special(path)?;
         create_private(path).map_err(OpenError::unavailable)?;
-        let writer = connect(path, 1, WRITE_TIMEOUT).await?;
+        // The file remembers its journal mode.
+        let options = options(path);
+        let write_ahead = options.clone().journal_mode(SqliteJournalMode::Wal);
+        let writer = connect(&write_ahead, 1, WRITE_TIMEOUT).await?;
         migrate::run(&writer).await?;
-        let readers = connect(path, READERS, READ_TIMEOUT).await?;
+        let readers = connect(&options, READERS, READ_TIMEOUT).await?;
         Ok(Self::from_parts(Issuer::new(), readers, writer))
     }
 
@@ -53,25 +56,28 @@ impl SqliteStore {
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         refuse_special(path)?;
-        let readers = connect(path, READERS, READ_TIMEOUT).await?;
+        let options = options(path);
+        let readers = connect(&options, READERS, READ_TIMEOUT).await?;
         migrate::check(&readers).await?;
-        let writer = connect(path, 1, WRITE_TIMEOUT).await?;
+        let writer = connect(&options, 1, WRITE_TIMEOUT).await?;
         Ok(Self::from_parts(Issuer::new(), readers, writer))
     }
 }
 
-async fn connect(
-    path: &Path,
-    connections: u32,
-    timeout: Duration,
-) -> Result<SqlitePool, OpenError> {
-    let options = SqliteConnectOptions::new()
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
         .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
         // Less would let the last changes, a revocation among them, go with the power.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT);
+        .busy_timeout(BUSY_TIMEOUT)
+}
+
+async fn connect(
+    options: &SqliteConnectOptions,
+    connections: u32,
+    timeout: Duration,
+) -> Result<SqlitePool, OpenError> {
     // All connections at once and for good: one that was opened later, by the same name,
     // could find another file there.
     let pool = SqlitePoolOptions::new()
@@ -89,7 +95,7 @@ async fn connect(
             outcome => return outcome.map_err(OpenError::unavailable),
         }
     }
-    pool.connect_with(options).await.map_err(OpenError::unavailable)
+    pool.connect_with(options.clone()).await.map_err(OpenError::unavailable)
 }
 
 /// Whether another process is in the way: `SQLITE_BUSY` in the last byte of its codes.

@@ -47,6 +47,7 @@ async fn connect_neither_creates_nor_migrates() {
     std::fs::write(&file, b"").expect("an empty file");
     let error = SqliteStore::connect(&file).await.expect_err("there is no schema");
     assert_eq!(error.kind(), OpenErrorKind::OlderSchema { found: 0, known: 1 });
+    assert_eq!(std::fs::read(&file).expect("still there"), b"", "it was left as it was");
     assert!(error.to_string().contains("`SqliteStore::open` migrates it"), "{error}");
     SqliteStore::open(&file).await.expect("open migrates");
     SqliteStore::connect(&file).await.expect("now connect will do");
