@@ -41,6 +41,8 @@ pub fn key(bytes: &[u8]) {
         other => panic!("{other:?}"),
     }
     assert_eq!(keyring.recognises(&text), genuine);
+    // Wherever it stands in a text, it is found, and nothing else is taken for it.
+    assert_eq!(keyring.finds_in(&text), bytes.contains(&b'@'));
 }
 
 /// The bytes with the key in place of each `@`, since corpora cannot know it.

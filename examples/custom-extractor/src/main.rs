@@ -56,8 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_state(signing_key)
         .layer(KeyAuthLayer::new(Authenticator::new(store)).with_sources(sources));
 
-    let port = std::env::var("PORT").unwrap_or_else(|_| "3000".to_owned()).parse()?;
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = TcpListener::bind(("127.0.0.1", port()?)).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}\n\ntry:\n");
     println!(
@@ -67,6 +66,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("    curl -i http://{address}/whoami -H 'Cookie: <what it set>'");
     axum::serve(listener, app).await?;
     Ok(())
+}
+
+fn port() -> Result<u16, Box<dyn Error>> {
+    match std::env::var("PORT") {
+        Ok(text) => text.parse().map_err(|_| format!("PORT is {text:?}, which is no port").into()),
+        Err(_) => Ok(3000),
+    }
 }
 
 /// Turns the key that opened this door into a cookie.

@@ -39,6 +39,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), String> {
+    if let Some(argument) = env::args().nth(1) {
+        return Err(format!(
+            "no argument {argument:?} is known; set PORT (default 3000) and KEYAUTH_DB \
+             (default quickstart.db) instead"
+        ));
+    }
     // The port first: a demo key is shown once, and not by a start that then fails.
     let listener = listen().await?;
     let file = env::var("KEYAUTH_DB").unwrap_or_else(|_| "quickstart.db".to_owned());

@@ -70,6 +70,10 @@ async fn what_is_wrong_is_said_in_one_line() {
         assert!(output.stdout.is_empty(), "no key is shown by a start that fails");
     }
     drop(blocker);
+    let mut command = Command::new(QUICKSTART);
+    let output = command.current_dir(folder.path()).arg("--port").output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("set PORT"), "{said}");
 }
 
 #[tokio::test]
