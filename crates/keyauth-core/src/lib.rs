@@ -45,24 +45,28 @@ mod record;
 mod rule;
 mod time;
 
-pub use auth::{Admission, Authenticator, LookupFuture};
+pub use auth::{Admission, Authenticator, Background, LookupFuture};
 pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
 pub use id::{GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
 pub use issue::{
-    Change, Draft, InvalidInput, IssuedKey, Issuer, KeyChanges, KeyUpdate, NewKey, NewSecret,
-    Problem, Rotation, SecretKind,
+    Draft, InvalidInput, IssuedKey, Issuer, KeyPatch, KeyUpdate, NewKey, NewSecret, Patch, Problem,
+    Rotation, SecretKind,
 };
 pub use key::{
     DigestScheme, InvalidPrefix, KeyDigest, KeyHint, KeyPrefix, Keyring, Parsed, Pepper,
     PlaintextKey, PresentedKey,
 };
-pub use memory::MemoryStore;
+pub use memory::{MemoryFeedReader, MemoryStore};
 pub use policy::{Denial, RequestFacts, admit};
-pub use port::{Clock, Directory, KeyLookup, KeyPage, KeyStore, Peek, SystemClock};
+pub use port::{
+    Change, ChangeFeed, ChangeObserver, ChangeObservers, Clock, Continuity, Directory, FeedPage,
+    FeedReader, Instance, KeyLookup, KeyPage, KeyStore, Origin, Peek, Propagation, SealKey,
+    SharedCache, SharedEntry, Subject, SystemClock,
+};
 pub use record::{
     Amount, Budget, BudgetMode, BudgetWindow, CustomKeys, Group, GroupAccess, GroupKind,
     InvalidAmount, Key, KeyRecord, KeyRef, KeyStatus, Limit, LimitCount, LimitWindow, Metadata,
-    Owner, Status, Subscription, Tenant,
+    Owner, Status, Subscription, Tenant, Version, Versions,
 };
 pub use rule::{
     AddressRules, AddressSet, EndpointRule, EndpointRules, InvalidScope, ResourceRules, Scope,

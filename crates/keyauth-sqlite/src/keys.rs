@@ -1,8 +1,7 @@
 //! Statements about keys.
 
 use keyauth_core::{
-    Change, GroupId, Key, KeyChanges, KeyId, KeyRef, KeyStatus, StoreError, StoreErrorKind,
-    Timestamp,
+    GroupId, Key, KeyId, KeyPatch, KeyRef, KeyStatus, Patch, StoreError, StoreErrorKind, Timestamp,
 };
 use serde::Serialize;
 use sqlx::QueryBuilder;
@@ -74,29 +73,29 @@ pub(crate) async fn insert_key(
 pub(crate) async fn update_key(
     connection: &mut SqliteConnection,
     id: KeyId,
-    changes: &KeyChanges,
+    patch: &KeyPatch,
 ) -> Result<(), StoreError> {
     let mut update = QueryBuilder::<Sqlite>::new("UPDATE keys SET updated_at = ");
-    update.push_bind(changes.updated_at.as_micros());
-    if let Some(name) = &changes.name {
+    update.push_bind(patch.updated_at.as_micros());
+    if let Some(name) = &patch.name {
         update.push(", name = ").push_bind(name.to_string());
     }
-    push_json(&mut update, ", scopes = ", &changes.scopes)?;
-    push_json(&mut update, ", allow_addresses = ", &changes.allow)?;
-    push_json(&mut update, ", deny_addresses = ", &changes.deny)?;
-    push_json(&mut update, ", endpoints = ", &changes.endpoints)?;
-    push_json(&mut update, ", resources = ", &changes.resources)?;
-    push_json(&mut update, ", limits = ", &changes.limits)?;
-    push_json(&mut update, ", budgets = ", &changes.budgets)?;
-    push_json(&mut update, ", metadata = ", &changes.metadata)?;
-    if changes.group != Change::Keep {
-        let group = changes.group.clone().apply_to(None).map(String::from);
+    push_json(&mut update, ", scopes = ", &patch.scopes)?;
+    push_json(&mut update, ", allow_addresses = ", &patch.allow)?;
+    push_json(&mut update, ", deny_addresses = ", &patch.deny)?;
+    push_json(&mut update, ", endpoints = ", &patch.endpoints)?;
+    push_json(&mut update, ", resources = ", &patch.resources)?;
+    push_json(&mut update, ", limits = ", &patch.limits)?;
+    push_json(&mut update, ", budgets = ", &patch.budgets)?;
+    push_json(&mut update, ", metadata = ", &patch.metadata)?;
+    if patch.group != Patch::Keep {
+        let group = patch.group.clone().apply_to(None).map(String::from);
         update.push(", group_id = ").push_bind(group);
     }
     for (column, change) in
-        [(", starts_at = ", changes.starts_at), (", expires_at = ", changes.expires_at)]
+        [(", starts_at = ", patch.starts_at), (", expires_at = ", patch.expires_at)]
     {
-        if change != Change::Keep {
+        if change != Patch::Keep {
             update.push(column).push_bind(change.apply_to(None).map(Timestamp::as_micros));
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    Change, Issuer, Key, KeyChanges, KeyDigest, KeyId, KeyLookup, KeyPage, KeyRecord, KeyRef,
-    KeyStatus, KeyStore, Keyring, LookupError, NewSecret, StoreError, StoreErrorKind, Timestamp,
+    Issuer, Key, KeyDigest, KeyId, KeyLookup, KeyPage, KeyPatch, KeyRecord, KeyRef, KeyStatus,
+    KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError, StoreErrorKind, Timestamp,
 };
 use sqlx::sqlite::Sqlite;
 use sqlx::{SqlitePool, Transaction};
@@ -141,14 +141,14 @@ impl KeyStore for SqliteStore {
         rows.iter().map(row::key).collect::<Result<_, _>>().map_err(StoreError::unavailable)
     }
 
-    async fn apply(&self, key: &KeyRef, changes: &KeyChanges) -> Result<Key, StoreError> {
+    async fn apply(&self, key: &KeyRef, patch: &KeyPatch) -> Result<Key, StoreError> {
         let mut transaction = self.begin().await?;
         let old = read_live_key(&mut transaction, key).await?;
-        if let Change::Set(group) = &changes.group {
+        if let Patch::Set(group) = &patch.group {
             require_group(&mut transaction, &key.tenant, group).await?;
         }
-        let new = changes.applied_to(&old)?;
-        update_key(&mut transaction, key.id, changes).await?;
+        let new = patch.applied_to(&old)?;
+        update_key(&mut transaction, key.id, patch).await?;
         commit(transaction).await?;
         Ok(new)
     }

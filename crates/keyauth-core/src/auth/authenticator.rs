@@ -9,8 +9,8 @@ use super::admission::{Admission, AuthenticatorId};
 use super::dyn_lookup::DynLookup;
 use super::timekeeper::Timekeeper;
 use crate::{
-    Clock, Denial, KeyLookup, KeyRecord, Keyring, LookupError, Parsed, Peek, PresentedKey,
-    RequestFacts, SystemClock, admit,
+    Background, Clock, Denial, KeyLookup, KeyRecord, Keyring, LookupError, Parsed, Peek,
+    PresentedKey, RequestFacts, SystemClock, admit,
 };
 
 /// A lookup under way; see [`Authenticator::find`].
@@ -77,6 +77,19 @@ impl Authenticator {
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         let inner = Arc::unwrap_or_clone(self.0);
         Self(Arc::new(Inner { time: Arc::new(Timekeeper::new(clock)), ..inner }))
+    }
+
+    /// Starts what the lookup does beside requests, on the runtime this is called on: a cache
+    /// polls for changes then, and does not serve anything before.
+    ///
+    /// Calling it again starts nothing twice.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime, where the lookup has anything to do.
+    pub fn start(self) -> (Self, Background) {
+        let background = self.0.lookup.start();
+        (self, background)
     }
 
     /// Decides about a key from its text to the end.

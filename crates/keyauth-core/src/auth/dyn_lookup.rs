@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::LookupFuture;
-use crate::{KeyDigest, KeyLookup, Peek};
+use crate::{Background, KeyDigest, KeyLookup, Peek};
 
 /// [`KeyLookup`] behind a pointer, so that no type parameter reaches the user's types.
 pub(super) trait DynLookup: Send + Sync {
     fn peek(&self, digest: &KeyDigest) -> Peek;
+
+    fn start(&self) -> Background;
 
     /// Finds the first of several digests that is known, in one boxed future.
     fn find_any(self: Arc<Self>, digests: Vec<KeyDigest>) -> LookupFuture;
@@ -16,6 +18,10 @@ pub(super) trait DynLookup: Send + Sync {
 impl<L: KeyLookup + 'static> DynLookup for L {
     fn peek(&self, digest: &KeyDigest) -> Peek {
         KeyLookup::peek(self, digest)
+    }
+
+    fn start(&self) -> Background {
+        KeyLookup::start(self)
     }
 
     fn find_any(self: Arc<Self>, digests: Vec<KeyDigest>) -> LookupFuture {

@@ -2,8 +2,10 @@
 
 mod admission;
 mod authenticator;
+mod background;
 mod dyn_lookup;
 mod timekeeper;
 
 pub use admission::Admission;
 pub use authenticator::{Authenticator, LookupFuture};
+pub use background::Background;

@@ -13,4 +13,4 @@ pub use issued::IssuedKey;
 pub use issuer::{Draft, Issuer, NewSecret, SecretKind};
 pub use new_key::NewKey;
 pub use rotation::Rotation;
-pub use update::{Change, KeyChanges, KeyUpdate};
+pub use update::{KeyPatch, KeyUpdate, Patch};

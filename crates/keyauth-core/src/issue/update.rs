@@ -23,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct KeyUpdate {
     name: Option<String>,
-    group: Change<String>,
+    group: Patch<String>,
     scopes: Option<Vec<String>>,
     allow: Option<Vec<String>>,
     deny: Option<Vec<String>>,
@@ -32,14 +32,14 @@ pub struct KeyUpdate {
     limits: Option<Vec<Limit>>,
     budgets: Option<Vec<Budget>>,
     metadata: Option<Metadata>,
-    starts_at: Change<Timestamp>,
-    expires_at: Change<Timestamp>,
+    starts_at: Patch<Timestamp>,
+    expires_at: Patch<Timestamp>,
 }
 
 /// What becomes of a value that need not be there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Change<T> {
+pub enum Patch<T> {
     /// It stays as it is.
     #[default]
     Keep,
@@ -49,13 +49,13 @@ pub enum Change<T> {
     Set(T),
 }
 
-impl<T> Change<T> {
-    fn and_then<U>(self, f: impl FnOnce(T) -> Option<U>) -> Change<U> {
+impl<T> Patch<T> {
+    fn and_then<U>(self, f: impl FnOnce(T) -> Option<U>) -> Patch<U> {
         match self {
-            Self::Keep => Change::Keep,
-            Self::Clear => Change::Clear,
+            Self::Keep => Patch::Keep,
+            Self::Clear => Patch::Clear,
             // A value that could not be read is a problem already noted.
-            Self::Set(value) => f(value).map_or(Change::Keep, Change::Set),
+            Self::Set(value) => f(value).map_or(Patch::Keep, Patch::Set),
         }
     }
 
@@ -89,13 +89,13 @@ impl KeyUpdate {
     /// Binds it to a group, which must exist.
     #[must_use]
     pub fn group(self, group: impl Into<String>) -> Self {
-        Self { group: Change::Set(group.into()), ..self }
+        Self { group: Patch::Set(group.into()), ..self }
     }
 
     /// Binds it to no group.
     #[must_use]
     pub fn without_group(self) -> Self {
-        Self { group: Change::Clear, ..self }
+        Self { group: Patch::Clear, ..self }
     }
 
     /// Replaces its scopes.
@@ -149,25 +149,25 @@ impl KeyUpdate {
     /// The first instant it works.
     #[must_use]
     pub fn starts_at(self, start: Timestamp) -> Self {
-        Self { starts_at: Change::Set(start), ..self }
+        Self { starts_at: Patch::Set(start), ..self }
     }
 
     /// It works from the start.
     #[must_use]
     pub fn without_start(self) -> Self {
-        Self { starts_at: Change::Clear, ..self }
+        Self { starts_at: Patch::Clear, ..self }
     }
 
     /// The first instant it no longer works.
     #[must_use]
     pub fn expires_at(self, end: Timestamp) -> Self {
-        Self { expires_at: Change::Set(end), ..self }
+        Self { expires_at: Patch::Set(end), ..self }
     }
 
     /// It works until it is revoked.
     #[must_use]
     pub fn without_expiry(self) -> Self {
-        Self { expires_at: Change::Clear, ..self }
+        Self { expires_at: Patch::Clear, ..self }
     }
 
     /// Checks everything that was named.
@@ -175,13 +175,13 @@ impl KeyUpdate {
     /// # Errors
     ///
     /// [`InvalidInput`] with every problem.
-    pub fn check(self, now: Timestamp) -> Result<KeyChanges, InvalidInput> {
+    pub fn check(self, now: Timestamp) -> Result<KeyPatch, InvalidInput> {
         let mut fields = Fields::default();
-        if let Change::Set(end) = self.expires_at {
-            let start = if let Change::Set(start) = self.starts_at { Some(start) } else { None };
+        if let Patch::Set(end) = self.expires_at {
+            let start = if let Patch::Set(start) = self.starts_at { Some(start) } else { None };
             fields.lifetime(start, Some(end), now);
         }
-        let changes = KeyChanges {
+        let patch = KeyPatch {
             name: self.name.map(|name| fields.name(&name)),
             group: self.group.and_then(|text| fields.read("group", GroupId::new(text))),
             scopes: self.scopes.map(|scopes| fields.scopes(&scopes)),
@@ -196,17 +196,17 @@ impl KeyUpdate {
             expires_at: self.expires_at,
             updated_at: now,
         };
-        fields.finish(changes)
+        fields.finish(patch)
     }
 }
 
 /// A checked [`KeyUpdate`]: the columns a store writes, and no others.
 #[derive(Clone, Debug, PartialEq)]
-pub struct KeyChanges {
+pub struct KeyPatch {
     /// The new name.
     pub name: Option<Arc<str>>,
     /// The new group, which the store checks for existence.
-    pub group: Change<GroupId>,
+    pub group: Patch<GroupId>,
     /// The new scopes.
     pub scopes: Option<Scopes>,
     /// The new addresses to allow.
@@ -224,14 +224,14 @@ pub struct KeyChanges {
     /// The new metadata.
     pub metadata: Option<Metadata>,
     /// The new start.
-    pub starts_at: Change<Timestamp>,
+    pub starts_at: Patch<Timestamp>,
     /// The new end.
-    pub expires_at: Change<Timestamp>,
+    pub expires_at: Patch<Timestamp>,
     /// When the change is made.
     pub updated_at: Timestamp,
 }
 
-impl KeyChanges {
+impl KeyPatch {
     /// The key as the changes leave it: what a store writes, column by column.
     ///
     /// # Errors

@@ -79,6 +79,7 @@ mod tests {
     use super::*;
     use crate::{
         AddressSet, EndpointRules, GroupId, KeyId, ResourceRules, Scope, SecretId, Subscription,
+        Versions,
     };
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_000);
@@ -95,6 +96,7 @@ mod tests {
             tenant: Status::Active,
             owner: Status::Active,
             group: None,
+            versions: Versions::default(),
         }
     }
 

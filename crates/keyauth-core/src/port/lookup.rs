@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{KeyDigest, KeyRecord, Keyring, LookupError};
+use crate::{Background, KeyDigest, KeyRecord, Keyring, LookupError};
 
 /// Finds keys. The hot path: one call per request.
 ///
@@ -31,6 +31,21 @@ pub trait KeyLookup: Send + Sync {
         &self,
         digest: &KeyDigest,
     ) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, LookupError>> + Send;
+
+    /// Finds a record for somebody who can tell when it is stale, and then asks
+    /// [`find`](KeyLookup::find): a replica that lags may answer.
+    fn find_perhaps_stale(
+        &self,
+        digest: &KeyDigest,
+    ) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, LookupError>> + Send {
+        self.find(digest)
+    }
+
+    /// Spawns what the lookup does beside requests, if anything, on the runtime it is called
+    /// on. Where it runs already, nothing more is spawned.
+    fn start(&self) -> Background {
+        Background::none()
+    }
 }
 
 /// What a lookup knows without asking anybody.
@@ -61,6 +76,17 @@ macro_rules! forward {
                 digest: &KeyDigest,
             ) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, LookupError>> + Send {
                 (**self).find(digest)
+            }
+
+            fn find_perhaps_stale(
+                &self,
+                digest: &KeyDigest,
+            ) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, LookupError>> + Send {
+                (**self).find_perhaps_stale(digest)
+            }
+
+            fn start(&self) -> Background {
+                (**self).start()
             }
         }
     )*};

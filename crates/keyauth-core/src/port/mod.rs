@@ -2,10 +2,19 @@
 
 mod clock;
 mod directory;
+mod feed;
 mod lookup;
+mod observers;
+mod shared_cache;
 mod store;
 
 pub use clock::{Clock, SystemClock};
 pub use directory::Directory;
+pub use feed::{
+    Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, FeedReader, Instance, Origin,
+    Propagation, SealKey, Subject,
+};
 pub use lookup::{KeyLookup, Peek};
+pub use observers::ChangeObservers;
+pub use shared_cache::{SharedCache, SharedEntry};
 pub use store::{KeyPage, KeyStore};

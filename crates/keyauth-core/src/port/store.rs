@@ -1,7 +1,7 @@
 //! Keeping keys.
 
 use crate::{
-    IssuedKey, Issuer, Key, KeyChanges, KeyId, KeyLookup, KeyRef, KeyStatus, KeyUpdate, NewKey,
+    IssuedKey, Issuer, Key, KeyId, KeyLookup, KeyPatch, KeyRef, KeyStatus, KeyUpdate, NewKey,
     NewSecret, Rotation, StoreError, TenantId, Timestamp,
 };
 
@@ -65,7 +65,7 @@ pub trait KeyStore: KeyLookup {
     fn apply(
         &self,
         key: &KeyRef,
-        changes: &KeyChanges,
+        patch: &KeyPatch,
     ) -> impl Future<Output = Result<Key, StoreError>> + Send;
 
     /// Makes a key active, disabled or revoked at `now`, and gives it back.
@@ -141,8 +141,8 @@ pub trait KeyStore: KeyLookup {
     ) -> impl Future<Output = Result<Key, StoreError>> + Send {
         let key = key.into();
         async move {
-            let changes = update.check(self.issuer().now())?;
-            self.apply(&key, &changes).await
+            let patch = update.check(self.issuer().now())?;
+            self.apply(&key, &patch).await
         }
     }
 

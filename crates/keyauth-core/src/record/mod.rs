@@ -10,6 +10,7 @@ mod metadata;
 mod owner;
 mod snapshot;
 mod tenant;
+mod version;
 
 pub use amount::{Amount, InvalidAmount};
 pub use budget::{Budget, BudgetMode, BudgetWindow};
@@ -21,6 +22,7 @@ pub use metadata::Metadata;
 pub use owner::Owner;
 pub use snapshot::{GroupAccess, KeyRecord, Subscription};
 pub use tenant::{CustomKeys, Tenant};
+pub use version::{Version, Versions};
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupKind, Key, Status};
+use super::{GroupKind, Key, Status, Versions};
 use crate::{SecretId, Timestamp};
 
 /// A key together with everything that decides about it, read in one statement.
@@ -23,6 +23,8 @@ pub struct KeyRecord {
     pub owner: Status,
     /// The group the key is bound to and what the owner is to it.
     pub group: Option<GroupAccess>,
+    /// The versions of all these.
+    pub versions: Versions,
 }
 
 /// What the owner of a key is to the key's group.

@@ -1,13 +1,18 @@
 //! The reference store, in memory.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod feed;
+mod state;
+
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub use feed::MemoryFeedReader;
+
+use state::{Secret, State};
+
 use crate::{
-    Change, CustomKeys, Directory, Group, GroupAccess, GroupId, InvalidInput, Issuer, Key,
-    KeyChanges, KeyDigest, KeyId, KeyLookup, KeyPage, KeyRecord, KeyRef, KeyStatus, KeyStore,
-    Keyring, LookupError, NewSecret, Owner, OwnerId, Peek, Problem, SecretId, SecretKind,
-    StoreError, StoreErrorKind, Subscription, Tenant, TenantId, Timestamp,
+    Change, ChangeObservers, Directory, Group, GroupId, Issuer, Key, KeyDigest, KeyId, KeyLookup,
+    KeyPage, KeyPatch, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret,
+    Owner, OwnerId, Patch, Peek, StoreError, Subject, Subscription, Tenant, TenantId, Timestamp,
 };
 
 /// A store that forgets everything with the process: for tests, and to read what the
@@ -16,26 +21,7 @@ use crate::{
 pub struct MemoryStore {
     issuer: Issuer,
     state: Arc<RwLock<State>>,
-}
-
-#[derive(Debug)]
-struct State {
-    tenants: HashMap<TenantId, Tenant>,
-    owners: HashMap<(TenantId, OwnerId), Owner>,
-    groups: HashMap<(TenantId, GroupId), Group>,
-    members: HashSet<(TenantId, GroupId, OwnerId)>,
-    subscriptions: HashMap<(TenantId, GroupId, OwnerId), Subscription>,
-    keys: BTreeMap<KeyId, Key>,
-    secrets: HashMap<KeyDigest, Secret>,
-    /// Records that were looked up since the last change of anything.
-    records: HashMap<KeyDigest, Arc<KeyRecord>>,
-}
-
-#[derive(Debug)]
-struct Secret {
-    id: SecretId,
-    key: KeyId,
-    ends_at: Option<Timestamp>,
+    observers: Arc<ChangeObservers>,
 }
 
 impl MemoryStore {
@@ -48,19 +34,8 @@ impl MemoryStore {
     /// An empty store whose keys are made by `issuer`.
     #[must_use]
     pub fn with_issuer(issuer: Issuer) -> Self {
-        let tenant = Tenant::new(TenantId::default());
-        let owner = Owner::new(TenantId::default(), OwnerId::default());
-        let state = State {
-            owners: HashMap::from([((tenant.id.clone(), owner.id.clone()), owner)]),
-            tenants: HashMap::from([(tenant.id.clone(), tenant)]),
-            groups: HashMap::new(),
-            members: HashSet::new(),
-            subscriptions: HashMap::new(),
-            keys: BTreeMap::new(),
-            secrets: HashMap::new(),
-            records: HashMap::new(),
-        };
-        Self { issuer, state: Arc::new(RwLock::new(state)) }
+        let state = Arc::new(RwLock::new(State::new()));
+        Self { issuer, state, observers: Arc::default() }
     }
 
     // A panic while the lock was held cannot leave a change half done: every change is
@@ -73,14 +48,19 @@ impl MemoryStore {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a change after which every record is read anew.
+    /// Makes a change after which every record is read anew, and tells of it.
     fn change<T>(
         &self,
         change: impl FnOnce(&mut State) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut state = self.write();
         state.records.clear();
-        change(&mut state)
+        let told = state.history.told();
+        let outcome = change(&mut state);
+        let changes: Vec<_> = state.history.since(told).cloned().collect();
+        drop(state);
+        self.observers.tell(&changes);
+        outcome
     }
 }
 
@@ -88,88 +68,6 @@ impl Default for MemoryStore {
     fn default() -> Self {
         Self::new()
     }
-}
-
-impl State {
-    fn record(&self, digest: &KeyDigest) -> Option<KeyRecord> {
-        let secret = self.secrets.get(digest)?;
-        let key = Key { last_used_at: None, ..self.keys.get(&secret.key)?.clone() };
-        let tenant = self.tenants.get(&key.tenant)?.status;
-        let owner = self.owners.get(&(key.tenant.clone(), key.owner.clone()))?.status;
-        let group = match &key.group {
-            Some(id) => Some(self.group_access(&key, id)?),
-            None => None,
-        };
-        Some(KeyRecord {
-            key,
-            secret: secret.id,
-            secret_ends_at: secret.ends_at,
-            tenant,
-            owner,
-            group,
-        })
-    }
-
-    fn group_access(&self, key: &Key, id: &GroupId) -> Option<GroupAccess> {
-        let group = self.groups.get(&(key.tenant.clone(), id.clone()))?;
-        let relation = (key.tenant.clone(), id.clone(), key.owner.clone());
-        Some(GroupAccess {
-            status: group.status,
-            kind: group.kind,
-            member: self.members.contains(&relation),
-            subscription: self.subscriptions.get(&relation).copied(),
-        })
-    }
-
-    fn key(&self, key: &KeyRef) -> Result<&Key, StoreError> {
-        let found = self.keys.get(&key.id).filter(|found| found.tenant == key.tenant);
-        found.ok_or_else(|| StoreErrorKind::NotFound.into())
-    }
-
-    fn key_mut(&mut self, key: &KeyRef) -> Result<&mut Key, StoreError> {
-        let found = self.keys.get_mut(&key.id).filter(|found| found.tenant == key.tenant);
-        found.ok_or_else(|| StoreErrorKind::NotFound.into())
-    }
-
-    /// The key, unless it is revoked.
-    fn live_key_mut(&mut self, key: &KeyRef) -> Result<&mut Key, StoreError> {
-        let found = self.key_mut(key)?;
-        match found.status {
-            KeyStatus::Revoked => Err(StoreErrorKind::Revoked.into()),
-            KeyStatus::Active | KeyStatus::Disabled => Ok(found),
-        }
-    }
-
-    fn require_tenant(&self, id: &TenantId) -> Result<&Tenant, StoreError> {
-        self.tenants.get(id).ok_or_else(|| missing("tenant"))
-    }
-
-    fn require_owner(&self, tenant: &TenantId, id: &OwnerId) -> Result<(), StoreError> {
-        let exists = self.owners.contains_key(&(tenant.clone(), id.clone()));
-        if exists { Ok(()) } else { Err(missing("owner")) }
-    }
-
-    fn require_group(&self, tenant: &TenantId, id: &GroupId) -> Result<(), StoreError> {
-        let exists = self.groups.contains_key(&(tenant.clone(), id.clone()));
-        if exists { Ok(()) } else { Err(missing("group")) }
-    }
-
-    /// Whether a secret may be added for a tenant.
-    fn require_new_secret(&self, tenant: &TenantId, secret: &NewSecret) -> Result<(), StoreError> {
-        let tenant = self.require_tenant(tenant)?;
-        if secret.kind == SecretKind::Custom && tenant.custom_keys == CustomKeys::Refused {
-            let problem = Problem::new("custom_key", "is not allowed for this tenant");
-            return Err(InvalidInput::from(problem).into());
-        }
-        if self.secrets.contains_key(&secret.digest) {
-            return Err(StoreErrorKind::Taken.into());
-        }
-        Ok(())
-    }
-}
-
-fn missing(field: &str) -> StoreError {
-    InvalidInput::from(Problem::new(field, "does not exist")).into()
 }
 
 impl KeyLookup for MemoryStore {
@@ -210,6 +108,7 @@ impl KeyStore for MemoryStore {
             let first = Secret { id: secret.id, key: key.id, ends_at: None };
             state.secrets.insert(secret.digest, first);
             state.keys.insert(key.id, key.clone());
+            state.history.push(Change::NewSecret(secret.digest));
             Ok(())
         })
     }
@@ -225,15 +124,18 @@ impl KeyStore for MemoryStore {
         Ok(keys.take(page.count.into()).cloned().collect())
     }
 
-    async fn apply(&self, key: &KeyRef, changes: &KeyChanges) -> Result<Key, StoreError> {
+    async fn apply(&self, key: &KeyRef, patch: &KeyPatch) -> Result<Key, StoreError> {
         self.change(|state| {
             state.live_key_mut(key)?;
-            if let Change::Set(group) = &changes.group {
+            if let Patch::Set(group) = &patch.group {
                 state.require_group(&key.tenant, group)?;
             }
             let key = state.live_key_mut(key)?;
-            let changed = changes.applied_to(key)?;
-            *key = changed.clone();
+            let changed = patch.applied_to(key)?;
+            let old = std::mem::replace(key, changed.clone());
+            if decides_otherwise(old, &changed) {
+                state.raise(Subject::Key(changed.id));
+            }
             Ok(changed)
         })
     }
@@ -255,6 +157,9 @@ impl KeyStore for MemoryStore {
                 if status == KeyStatus::Revoked {
                     key.revoked_at = Some(now);
                 }
+                let key = key.clone();
+                state.raise(Subject::Key(key.id));
+                return Ok(key);
             }
             Ok(key.clone())
         })
@@ -277,6 +182,8 @@ impl KeyStore for MemoryStore {
             }
             let new = Secret { id: secret.id, key: id, ends_at: None };
             state.secrets.insert(secret.digest, new);
+            state.history.push(Change::NewSecret(secret.digest));
+            state.raise(Subject::Key(id));
             let key = state.live_key_mut(key)?;
             key.hint = secret.hint.clone();
             key.updated_at = secret.created_at;
@@ -296,7 +203,10 @@ impl KeyStore for MemoryStore {
 impl Directory for MemoryStore {
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
         self.change(|state| {
-            state.tenants.insert(tenant.id.clone(), tenant.clone());
+            let old = state.tenants.insert(tenant.id.clone(), tenant.clone());
+            if old.is_some_and(|old| old != *tenant) {
+                state.raise(Subject::Tenant(tenant.id.clone()));
+            }
             Ok(())
         })
     }
@@ -304,7 +214,11 @@ impl Directory for MemoryStore {
     async fn put_owner(&self, owner: &Owner) -> Result<(), StoreError> {
         self.change(|state| {
             state.require_tenant(&owner.tenant)?;
-            state.owners.insert((owner.tenant.clone(), owner.id.clone()), owner.clone());
+            let name = (owner.tenant.clone(), owner.id.clone());
+            let old = state.owners.insert(name.clone(), owner.clone());
+            if old.is_some_and(|old| old != *owner) {
+                state.raise(Subject::Owner(name.0, name.1));
+            }
             Ok(())
         })
     }
@@ -312,7 +226,11 @@ impl Directory for MemoryStore {
     async fn put_group(&self, group: &Group) -> Result<(), StoreError> {
         self.change(|state| {
             state.require_tenant(&group.tenant)?;
-            state.groups.insert((group.tenant.clone(), group.id.clone()), group.clone());
+            let name = (group.tenant.clone(), group.id.clone());
+            let old = state.groups.insert(name.clone(), group.clone());
+            if old.is_some_and(|old| old != *group) {
+                state.raise(Subject::Group(name.0, name.1));
+            }
             Ok(())
         })
     }
@@ -326,7 +244,9 @@ impl Directory for MemoryStore {
         self.change(|state| {
             state.require_group(tenant, group)?;
             state.require_owner(tenant, owner)?;
-            state.members.insert((tenant.clone(), group.clone(), owner.clone()));
+            if state.members.insert((tenant.clone(), group.clone(), owner.clone())) {
+                state.raise(Subject::Owner(tenant.clone(), owner.clone()));
+            }
             Ok(())
         })
     }
@@ -338,7 +258,9 @@ impl Directory for MemoryStore {
         owner: &OwnerId,
     ) -> Result<(), StoreError> {
         self.change(|state| {
-            state.members.remove(&(tenant.clone(), group.clone(), owner.clone()));
+            if state.members.remove(&(tenant.clone(), group.clone(), owner.clone())) {
+                state.raise(Subject::Owner(tenant.clone(), owner.clone()));
+            }
             Ok(())
         })
     }
@@ -354,8 +276,20 @@ impl Directory for MemoryStore {
             state.require_group(tenant, group)?;
             state.require_owner(tenant, owner)?;
             let relation = (tenant.clone(), group.clone(), owner.clone());
-            state.subscriptions.insert(relation, subscription);
+            let old = state.subscriptions.insert(relation, subscription);
+            if old != Some(subscription) {
+                state.raise(Subject::Owner(tenant.clone(), owner.clone()));
+            }
             Ok(())
         })
     }
+}
+
+/// Whether a change of a key changes what is decided about it. Names and times of change do
+/// not; whatever else there is, or will be, does.
+fn decides_otherwise(mut old: Key, new: &Key) -> bool {
+    old.name = Arc::clone(&new.name);
+    old.hint = new.hint.clone();
+    old.updated_at = new.updated_at;
+    old != *new
 }

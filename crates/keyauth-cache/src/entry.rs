@@ -1,0 +1,87 @@
+//! What is cached.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use keyauth_core::{KeyDigest, KeyRecord};
+use moka::Expiry;
+
+use crate::marks::{Marks, Moment};
+
+/// A record, and when it was last compared with the marks.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    record: Arc<KeyRecord>,
+    /// How often everything had to go before it was loaded.
+    breaks: u64,
+    /// The count of changes when it was last found good.
+    compared: AtomicU64,
+}
+
+impl Entry {
+    /// An entry of a record that was loaded at a moment, if it is good.
+    pub(crate) fn new(record: Arc<KeyRecord>, loaded: Moment, marks: &Marks) -> Option<Self> {
+        let now = marks.now();
+        let good = now.breaks == loaded.breaks && marks.admit(&record);
+        let compared = AtomicU64::new(now.applied);
+        good.then_some(Self { record, breaks: loaded.breaks, compared })
+    }
+
+    /// The record, if it is good for every change that was applied so far.
+    pub(crate) fn record(&self, marks: &Marks) -> Option<&Arc<KeyRecord>> {
+        let now = marks.now();
+        if self.compared.load(Ordering::Relaxed) != now.applied {
+            if now.breaks != self.breaks || !marks.admit(&self.record) {
+                return None;
+            }
+            self.compared.store(now.applied, Ordering::Relaxed);
+        }
+        Some(&self.record)
+    }
+
+    /// Whether another entry's record is newer, and not of before a break.
+    pub(crate) fn is_outdated_by(&self, other: &Self) -> bool {
+        self.breaks < other.breaks || !self.record.versions.any_above(&other.record.versions)
+    }
+}
+
+/// That a digest was unknown at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unknown(Moment);
+
+impl Unknown {
+    pub(crate) const fn since(asked: Moment) -> Self {
+        Self(asked)
+    }
+
+    /// Whether no secret has come into being since then that it could be.
+    pub(crate) fn holds(&self, digest: &KeyDigest, marks: &Marks) -> bool {
+        let now = marks.now();
+        now.breaks == self.0.breaks
+            && (now.applied == self.0.applied || !marks.may_be_new_since(digest, self.0.applied))
+    }
+}
+
+/// Lets entries live for a little less than their lifetime, each for another time, so that
+/// what was loaded together is not loaded again together.
+#[derive(Debug)]
+pub(crate) struct Jittered(pub(crate) Duration);
+
+impl<V> Expiry<KeyDigest, V> for Jittered {
+    fn expire_after_create(&self, digest: &KeyDigest, _: &V, _: Instant) -> Option<Duration> {
+        // Digests are as good as random.
+        let [first, ..] = *digest.as_bytes();
+        Some(self.0 - self.0 / 10 * u32::from(first) / 255)
+    }
+
+    fn expire_after_update(
+        &self,
+        digest: &KeyDigest,
+        value: &V,
+        at: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(digest, value, at)
+    }
+}

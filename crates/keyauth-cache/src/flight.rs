@@ -1,0 +1,179 @@
+//! One load for all who wait for the same key.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use keyauth_core::{KeyDigest, KeyRecord, LookupError, LookupErrorKind};
+use tokio::sync::watch;
+
+use crate::lease::Held;
+use crate::marks::Moment;
+
+const SHARDS: usize = 64;
+
+/// The loads under way, by digest.
+#[derive(Debug)]
+pub(crate) struct Flights {
+    shards: [Mutex<HashMap<KeyDigest, Arc<Flight>>>; SHARDS],
+    hasher: RandomState,
+    next_id: AtomicU64,
+}
+
+/// One load: queued, then sent, then over.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    id: u64,
+    /// The state of the lease when the load was sent.
+    sent: OnceLock<Held>,
+    landed: watch::Sender<Option<Landed>>,
+}
+
+/// What came of a load.
+#[derive(Clone, Debug)]
+pub(crate) struct Landed {
+    pub(crate) outcome: Result<Option<Arc<KeyRecord>>, Failure>,
+    /// Whether the shared cache has answered, not the store.
+    pub(crate) shared: bool,
+    /// Since when it is so.
+    pub(crate) asked: Moment,
+}
+
+/// An error for everybody who waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure(Arc<LookupError>);
+
+/// How a caller stands to a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It waited before the load was sent, so that the load has seen what it may ask for.
+    Early,
+    /// It came when the load was under way already.
+    Late,
+}
+
+impl Flights {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            next_id: AtomicU64::new(0),
+        }
+    }
+
+    /// Joins the load of a digest, or begins one where there is none, or where that under
+    /// way was sent and is `unfit` for those who come late. Says whether it has begun one,
+    /// which the caller must then see to.
+    pub(crate) fn join(
+        &self,
+        digest: &KeyDigest,
+        unfit: impl FnOnce(Held) -> bool,
+    ) -> (Arc<Flight>, Place, Begun) {
+        let mut shard = self.shard(digest);
+        let vacant = match shard.entry(*digest) {
+            Entry::Occupied(found) => match found.get().sent.get() {
+                None => return (Arc::clone(found.get()), Place::Early, Begun::ByAnother),
+                Some(held) if !unfit(*held) => {
+                    return (Arc::clone(found.get()), Place::Late, Begun::ByAnother);
+                }
+                // Whoever waits for it goes on waiting; it is only found by nobody any more.
+                Some(_) => Entry::Occupied(found),
+            },
+            vacant @ Entry::Vacant(_) => vacant,
+        };
+        let flight = Arc::new(Flight {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            sent: OnceLock::new(),
+            landed: watch::Sender::new(None),
+        });
+        vacant.insert_entry(Arc::clone(&flight));
+        (flight, Place::Early, Begun::Here)
+    }
+
+    /// Notes that a load is sent now: under the lock, so that nobody is early who came after.
+    pub(crate) fn send(&self, digest: &KeyDigest, flight: &Flight, held: impl FnOnce() -> Held) {
+        let _shard = self.shard(digest);
+        let _ = flight.sent.set(held());
+    }
+
+    /// Ends a load. Who comes after this begins another one.
+    pub(crate) fn land(&self, digest: &KeyDigest, flight: &Flight, landed: Landed) {
+        let mut shard = self.shard(digest);
+        if shard.get(digest).is_some_and(|current| current.id == flight.id) {
+            shard.remove(digest);
+        }
+        drop(shard);
+        flight.landed.send_if_modified(|before| {
+            let first = before.is_none();
+            if first {
+                *before = Some(landed);
+            }
+            first
+        });
+    }
+
+    fn shard(&self, digest: &KeyDigest) -> MutexGuard<'_, HashMap<KeyDigest, Arc<Flight>>> {
+        let shards = u64::try_from(SHARDS).unwrap_or(u64::MAX);
+        let at = usize::try_from(self.hasher.hash_one(digest) % shards).unwrap_or_default();
+        #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
+        lock(&self.shards[at])
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Who has begun a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    Here,
+    ByAnother,
+}
+
+impl Flight {
+    /// The state of the lease when it was sent, if it was.
+    pub(crate) fn sent(&self) -> Option<Held> {
+        self.sent.get().copied()
+    }
+
+    /// Waits until it is over.
+    pub(crate) async fn landed(&self) -> Landed {
+        let mut landed = self.landed.subscribe();
+        let found = landed.wait_for(Option::is_some).await;
+        // The sender is in `self`, so the channel is open.
+        found.ok().and_then(|found| found.clone()).unwrap_or_else(Landed::lost)
+    }
+}
+
+impl Landed {
+    /// What those get who wait for a load whose task has panicked or was aborted.
+    pub(crate) fn lost() -> Self {
+        let error = LookupError::unavailable("the task that loaded the key is gone");
+        let asked = Moment { applied: 0, breaks: 0 };
+        Self { outcome: Err(error.into()), shared: false, asked }
+    }
+}
+
+impl Failure {
+    pub(crate) fn kind(&self) -> LookupErrorKind {
+        self.0.kind()
+    }
+}
+
+impl From<LookupError> for Failure {
+    fn from(error: LookupError) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl From<Failure> for LookupError {
+    fn from(failure: Failure) -> Self {
+        match failure.kind() {
+            LookupErrorKind::Overloaded => Self::overloaded(),
+            _ => Self::unavailable(failure.0),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The parts of a cache, and what they decide together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use keyauth_core::{
+    Change, ChangeFeed, ChangeObserver, Clock, Continuity, FeedPage, Instance, KeyDigest,
+    KeyRecord, LookupError, LookupErrorKind, Peek,
+};
+use moka::sync::Cache;
+
+use crate::entry::{Entry, Jittered, Unknown};
+use crate::flight::{Begun, Failure, Flights};
+use crate::lease::Lease;
+use crate::load::{LastFailure, Turns};
+use crate::marks::Marks;
+use crate::observe::{self, Layer};
+use crate::shared::Shared;
+use crate::{CacheOptions, Outage};
+
+/// How often a caller waits for a load, when what came of it may not be told to him.
+const ATTEMPTS: usize = 3;
+
+#[derive(Debug)]
+pub(crate) struct Inner<L> {
+    pub(crate) store: L,
+    pub(crate) options: CacheOptions,
+    pub(crate) records: Cache<KeyDigest, Arc<Entry>>,
+    pub(crate) unknown: Cache<KeyDigest, Unknown>,
+    pub(crate) marks: Marks,
+    pub(crate) lease: Lease,
+    pub(crate) flights: Flights,
+    pub(crate) turns: Turns,
+    pub(crate) last_failure: LastFailure,
+    pub(crate) shared: Shared,
+    /// Whether the feed is being read, or once was.
+    pub(crate) started: AtomicBool,
+    pub(crate) warned: std::sync::Once,
+}
+
+impl<L> Inner<L> {
+    pub(crate) fn new(store: L, options: CacheOptions, shared: Shared) -> Self {
+        let records = Cache::builder()
+            .max_capacity(options.capacity)
+            .expire_after(Jittered(options.lifetime))
+            .build();
+        let unknown = Cache::builder()
+            .max_capacity(options.unknown_capacity)
+            .expire_after(Jittered(options.unknown_lifetime))
+            .build();
+        Self {
+            records,
+            unknown,
+            marks: Marks::new(options.marks_lifetime()),
+            lease: Lease::default(),
+            flights: Flights::new(),
+            turns: Turns::new(options.loads, options.waiting_loads, options.load_deadline),
+            last_failure: LastFailure::default(),
+            shared,
+            started: AtomicBool::new(false),
+            warned: std::sync::Once::new(),
+            store,
+            options,
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.options.clock
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.options.clock.uptime()
+    }
+
+    pub(crate) fn instance(&self) -> Instance {
+        Instance {
+            name: Arc::clone(&self.options.name),
+            max_staleness: self.options.max_staleness,
+            grace: self.options.outage.grace(),
+            clock: Arc::clone(&self.options.clock),
+        }
+    }
+
+    /// What may be served without asking anybody.
+    pub(crate) fn peek(&self, digest: &KeyDigest) -> Peek {
+        let now = self.uptime();
+        if !self.lease.holds(now) {
+            return match self.cached_in_outage(digest, now) {
+                Some(record) => Peek::Found(record),
+                None => Peek::Ask,
+            };
+        }
+        if let Some(record) = self.cached(digest) {
+            observe::hit(Layer::Process);
+            return Peek::Found(record);
+        }
+        let unknown = self.unknown.get(digest);
+        if unknown.is_some_and(|unknown| unknown.holds(digest, &self.marks)) {
+            observe::hit(Layer::Unknown);
+            return Peek::Unknown;
+        }
+        Peek::Ask
+    }
+
+    /// The record, if there is one that is good for every change applied so far.
+    fn cached(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+        let entry = self.records.get(digest)?;
+        let record = entry.record(&self.marks).map(Arc::clone);
+        if record.is_none() {
+            self.records.invalidate(digest);
+            observe::evicted("stale");
+        }
+        record
+    }
+
+    /// The record, if the store was asked since the lease has ended, gave no answer, and
+    /// what is cached may be served instead.
+    fn cached_in_outage(&self, digest: &KeyDigest, now: Duration) -> Option<Arc<KeyRecord>> {
+        let Outage::ServeCached(grace) = self.options.outage else { return None };
+        let end = self.lease.end().filter(|end| now < *end + grace)?;
+        if !self.last_failure.is_recent(end, now) {
+            return None;
+        }
+        let record = self.cached(digest)?;
+        if self.options.strict_tenants.contains(&record.key.tenant) {
+            return None;
+        }
+        observe::hit(Layer::Outage);
+        Some(record)
+    }
+
+    /// Applies what a poll brought that was sent at `sent`.
+    pub(crate) fn apply_page(&self, page: &FeedPage, sent: Duration) {
+        if self.shared.follow(&page.origin) {
+            self.marks.change_history();
+            self.drop_all();
+        } else if page.continuity == Continuity::Broken {
+            self.marks.break_off();
+            self.drop_all();
+        }
+        self.marks.apply(&page.changes);
+        if page.continuity == Continuity::Unbroken {
+            page.ages.iter().copied().for_each(observe::propagated);
+        }
+        // Only now: under a lease, all changes that the poll has seen are applied.
+        self.lease.renew(sent + self.options.max_staleness, self.uptime());
+    }
+
+    /// Frees what a break has made worthless. Correctness does not need it.
+    fn drop_all(&self) {
+        if self.records.entry_count() > 0 {
+            observe::broke_off();
+        }
+        self.records.invalidate_all();
+        self.unknown.invalidate_all();
+    }
+}
+
+impl<L: ChangeFeed + 'static> Inner<L> {
+    /// Finds a record by waiting for a load: its own, or that of somebody else.
+    pub(crate) async fn find(
+        self: &Arc<Self>,
+        digest: &KeyDigest,
+    ) -> Result<Option<Arc<KeyRecord>>, LookupError> {
+        if !self.started.load(Ordering::Relaxed) {
+            self.warned.call_once(observe::not_started);
+        }
+        for _ in 0..ATTEMPTS {
+            // Somebody else's load may have come home since the caller has peeked.
+            match self.peek(digest) {
+                Peek::Found(record) => return Ok(Some(record)),
+                Peek::Unknown => return Ok(None),
+                _ => {}
+            }
+            let unfit = |held| !self.lease.unbroken(held, self.uptime());
+            let (flight, place, begun) = self.flights.join(digest, unfit);
+            match begun {
+                Begun::Here => {
+                    tokio::spawn(Arc::clone(self).fly(*digest, Arc::clone(&flight)));
+                }
+                Begun::ByAnother => observe::shared_load(),
+            }
+            let landed = flight.landed().await;
+            if landed.shared {
+                observe::hit(Layer::Shared);
+            }
+            if self.may_tell(digest, &flight, &landed, place) {
+                return landed.outcome.or_else(|failure| self.serve_in_outage(digest, failure));
+            }
+        }
+        Err(LookupError::unavailable("the key changed faster than it could be read"))
+    }
+
+    /// What is told when the store gave no answer.
+    fn serve_in_outage(
+        &self,
+        digest: &KeyDigest,
+        failure: Failure,
+    ) -> Result<Option<Arc<KeyRecord>>, LookupError> {
+        let away = failure.kind() == LookupErrorKind::Unavailable;
+        let cached = away.then(|| self.cached_in_outage(digest, self.uptime())).flatten();
+        cached.map(Some).ok_or_else(|| failure.into())
+    }
+}
+
+impl<L: Send + Sync> ChangeObserver for Inner<L> {
+    fn changed(&self, changes: &[Change]) {
+        self.marks.apply(changes);
+    }
+}

@@ -1,0 +1,52 @@
+//! A cache in front of a key store that never brings a revoked key back.
+//!
+//! One line puts it there:
+//!
+//! ```
+//! use keyauth_cache::CachedLookup;
+//! use keyauth_core::{Authenticator, KeyStore, MemoryStore, NewKey, RequestFacts};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryStore::new();
+//! let (auth, background) = Authenticator::new(CachedLookup::new(store.clone())).start();
+//!
+//! let key = store.issue(NewKey::named("ci")).await?;
+//! assert!(auth.verify(key.reveal(), &RequestFacts::new()).await?.is_ok());
+//!
+//! // The next request knows.
+//! store.revoke(&key).await?;
+//! assert!(auth.verify(key.reveal(), &RequestFacts::new()).await?.is_err());
+//!
+//! background.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The rules it keeps:
+//!
+//! * A record is served when no change is known that is newer, and only under a lease: for
+//!   [`max_staleness`](CacheOptions::max_staleness) since a poll was sent that succeeded.
+//! * No clock of another machine and no order of arrival decides what is newer, only versions.
+//! * Without a lease each request asks the store. Where that gives no answer, what is cached
+//!   is served for a while, or not: [`Outage`].
+//! * A busy key costs one read of the store, and so do many callers at once of one that is not
+//!   cached. Unknown keys are remembered apart, for seconds.
+//! * That a load is under way, or many are, holds up no request whose record is at hand.
+//!
+//! `docs/revocation.md` explains the protocol, and what breaks without each part of it.
+
+mod background;
+mod entry;
+mod flight;
+mod inner;
+mod lease;
+mod load;
+mod lookup;
+mod marks;
+mod observe;
+mod options;
+mod shared;
+
+pub use lookup::CachedLookup;
+pub use options::{CacheOptions, Outage};

@@ -1,0 +1,189 @@
+//! The cache that instances share: sealing what goes there, distrusting what comes back.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use keyauth_core::{
+    Clock, KeyDigest, KeyRecord, LookupError, Origin, SealKey, SharedCache, SharedEntry, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::lease::micros;
+use crate::observe;
+
+/// The first byte of a sealed record. A new format gets a new one, and old ones are misses.
+const FORMAT: u8 = 1;
+const MAC_LEN: usize = 32;
+/// What longer than this takes is not worth waiting for: the store is there.
+const DEADLINE: Duration = Duration::from_millis(100);
+/// How long a shared cache that failed is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How far the clocks of two instances may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(600);
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// [`SharedCache`] behind a pointer.
+trait DynSharedCache: Debug + Send + Sync {
+    fn get<'a>(
+        &'a self,
+        namespace: &'a str,
+        digest: &'a KeyDigest,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, LookupError>>;
+
+    fn put<'a>(
+        &'a self,
+        namespace: &'a str,
+        digest: &'a KeyDigest,
+        entry: SharedEntry,
+    ) -> BoxFuture<'a, Result<(), LookupError>>;
+}
+
+impl<C: SharedCache> DynSharedCache for C {
+    fn get<'a>(
+        &'a self,
+        namespace: &'a str,
+        digest: &'a KeyDigest,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, LookupError>> {
+        Box::pin(SharedCache::get(self, namespace, digest))
+    }
+
+    fn put<'a>(
+        &'a self,
+        namespace: &'a str,
+        digest: &'a KeyDigest,
+        entry: SharedEntry,
+    ) -> BoxFuture<'a, Result<(), LookupError>> {
+        Box::pin(SharedCache::put(self, namespace, digest, entry))
+    }
+}
+
+/// A shared cache and what is needed to use it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    cache: Option<Arc<dyn DynSharedCache>>,
+    /// The history that is current, as soon as the feed has told it.
+    origin: RwLock<Option<Arc<Origin>>>,
+    clock: Arc<dyn Clock>,
+    lifetime: Duration,
+    /// Until when, in microseconds of uptime, the cache is left alone.
+    paused_until: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn none(clock: Arc<dyn Clock>, lifetime: Duration) -> Self {
+        let origin = RwLock::new(None);
+        Self { cache: None, origin, clock, lifetime, paused_until: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn with_cache(self, cache: impl SharedCache + 'static) -> Self {
+        Self { cache: Some(Arc::new(cache)), ..self }
+    }
+
+    /// Moves on to another history. Says whether it is another one.
+    pub(crate) fn follow(&self, origin: &Origin) -> bool {
+        let mut current = self.origin.write().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| **current == *origin) {
+            return false;
+        }
+        current.replace(Arc::new(origin.clone())).is_some()
+    }
+
+    /// Reads a record. Whatever is wrong with it or with the cache, it is a miss.
+    pub(crate) async fn get(&self, digest: &KeyDigest) -> Option<KeyRecord> {
+        let (cache, origin) = self.usable()?;
+        let found = tokio::time::timeout(DEADLINE, cache.get(&origin.name, digest)).await;
+        let sealed = self.answer(found)??;
+        let opened = open(&origin, digest, &sealed).filter(|opened| self.is_recent(opened));
+        if opened.is_none() {
+            observe::refused_shared_entry();
+        }
+        opened.map(|opened| opened.record)
+    }
+
+    /// Writes a record that was asked for at a time, if nobody has written a newer one.
+    pub(crate) async fn put(&self, digest: &KeyDigest, record: &KeyRecord, asked_at: Timestamp) {
+        let Some((cache, origin)) = self.usable() else { return };
+        let content = Content { asked_at, record };
+        let Some(sealed) = seal(&origin, digest, &content) else { return };
+        let entry = SharedEntry { versions: record.versions, sealed, lifetime: self.lifetime };
+        let written = tokio::time::timeout(DEADLINE, cache.put(&origin.name, digest, entry)).await;
+        self.answer(written);
+    }
+
+    fn usable(&self) -> Option<(&dyn DynSharedCache, Arc<Origin>)> {
+        let cache = self.cache.as_deref()?;
+        if micros(self.clock.uptime()) < self.paused_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let origin = self.origin.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Some((cache, origin?))
+    }
+
+    fn answer<T>(
+        &self,
+        answer: Result<Result<T, LookupError>, tokio::time::error::Elapsed>,
+    ) -> Option<T> {
+        match answer.map_err(LookupError::unavailable).flatten() {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                observe::shared_cache_failed(&error);
+                let until = self.clock.uptime() + PAUSE;
+                self.paused_until.store(micros(until), Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Marks do not live for ever, so a record that the cache has kept for longer than it was
+    /// told to must not be believed.
+    fn is_recent(&self, opened: &Content<KeyRecord>) -> bool {
+        let now = self.clock.now();
+        let (early, late) = (now.min(opened.asked_at), now.max(opened.asked_at));
+        late.saturating_duration_since(early) <= self.lifetime + CLOCK_SKEW
+    }
+}
+
+/// What is sealed.
+#[derive(Serialize, Deserialize)]
+struct Content<R> {
+    asked_at: Timestamp,
+    record: R,
+}
+
+/// `format, mac, content`; the mac is over the history, the digest and the content, so that
+/// no entry can be passed off as another's.
+fn seal(origin: &Origin, digest: &KeyDigest, content: &Content<&KeyRecord>) -> Option<Vec<u8>> {
+    let mut sealed = vec![FORMAT];
+    sealed.resize(1 + MAC_LEN, 0);
+    serde_json::to_writer(&mut sealed, content).ok()?;
+    let (head, content) = sealed.split_at_mut(1 + MAC_LEN);
+    let mac = mac(origin, digest, content)?.finalize().into_bytes();
+    head.get_mut(1..)?.copy_from_slice(&mac);
+    Some(sealed)
+}
+
+fn open(origin: &Origin, digest: &KeyDigest, sealed: &[u8]) -> Option<Content<KeyRecord>> {
+    let (head, content) = sealed.split_at_checked(1 + MAC_LEN)?;
+    let (format, expected) = head.split_first()?;
+    if *format != FORMAT {
+        return None;
+    }
+    mac(origin, digest, content)?.verify_slice(expected).ok()?;
+    serde_json::from_slice(content).ok()
+}
+
+fn mac(origin: &Origin, digest: &KeyDigest, content: &[u8]) -> Option<Hmac<Sha256>> {
+    let seal: &SealKey = &origin.seal;
+    let mac = Hmac::<Sha256>::new_from_slice(seal.as_bytes()).ok()?;
+    let name = origin.name.as_bytes();
+    let len = u64::try_from(name.len()).ok()?;
+    // The length keeps the parts apart: no other history and digest add up to the same.
+    let mac = mac.chain_update([FORMAT]).chain_update(len.to_be_bytes()).chain_update(name);
+    Some(mac.chain_update(digest.as_bytes()).chain_update(content))
+}

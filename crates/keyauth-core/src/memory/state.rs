@@ -1,0 +1,169 @@
+//! What the store remembers, and what it must find before it changes that.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use super::feed::History;
+use crate::{
+    Change, CustomKeys, Group, GroupAccess, GroupId, InvalidInput, Key, KeyDigest, KeyId,
+    KeyRecord, KeyRef, KeyStatus, NewSecret, Origin, Owner, OwnerId, Problem, SecretId, SecretKind,
+    StoreError, StoreErrorKind, Subject, Subscription, Tenant, TenantId, Timestamp, Version,
+    Versions,
+};
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) tenants: HashMap<TenantId, Tenant>,
+    pub(super) owners: HashMap<(TenantId, OwnerId), Owner>,
+    pub(super) groups: HashMap<(TenantId, GroupId), Group>,
+    pub(super) members: HashSet<(TenantId, GroupId, OwnerId)>,
+    pub(super) subscriptions: HashMap<(TenantId, GroupId, OwnerId), Subscription>,
+    pub(super) keys: BTreeMap<KeyId, Key>,
+    pub(super) secrets: HashMap<KeyDigest, Secret>,
+    /// Records that were looked up since the last change of anything.
+    pub(super) records: HashMap<KeyDigest, Arc<KeyRecord>>,
+    /// The last version that was given to any subject, so that every change has its own.
+    pub(super) version: Version,
+    /// Of those subjects that ever changed.
+    pub(super) versions: HashMap<Subject, Version>,
+    pub(super) history: History,
+    pub(super) origin: OnceLock<Origin>,
+}
+
+#[derive(Debug)]
+pub(super) struct Secret {
+    pub(super) id: SecretId,
+    pub(super) key: KeyId,
+    pub(super) ends_at: Option<Timestamp>,
+}
+
+impl State {
+    /// The default tenant and owner.
+    pub(super) fn new() -> Self {
+        let tenant = Tenant::new(TenantId::default());
+        let owner = Owner::new(TenantId::default(), OwnerId::default());
+        Self {
+            owners: HashMap::from([((tenant.id.clone(), owner.id.clone()), owner)]),
+            tenants: HashMap::from([(tenant.id.clone(), tenant)]),
+            groups: HashMap::new(),
+            members: HashSet::new(),
+            subscriptions: HashMap::new(),
+            keys: BTreeMap::new(),
+            secrets: HashMap::new(),
+            records: HashMap::new(),
+            version: Version::ZERO,
+            versions: HashMap::new(),
+            history: History::default(),
+            origin: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn record(&self, digest: &KeyDigest) -> Option<KeyRecord> {
+        let secret = self.secrets.get(digest)?;
+        let key = Key { last_used_at: None, ..self.keys.get(&secret.key)?.clone() };
+        let tenant = self.tenants.get(&key.tenant)?.status;
+        let owner = self.owners.get(&(key.tenant.clone(), key.owner.clone()))?.status;
+        let group = match &key.group {
+            Some(id) => Some(self.group_access(&key, id)?),
+            None => None,
+        };
+        let mut record = KeyRecord {
+            key,
+            secret: secret.id,
+            secret_ends_at: secret.ends_at,
+            tenant,
+            owner,
+            group,
+            versions: Versions::default(),
+        };
+        record.versions = self.versions_of(&record);
+        Some(record)
+    }
+
+    fn versions_of(&self, record: &KeyRecord) -> Versions {
+        let mut versions = Versions::default();
+        for (subject, _) in record.subjects() {
+            let version = self.versions.get(&subject).copied().unwrap_or_default();
+            match subject {
+                Subject::Everything => versions.everything = version,
+                Subject::Tenant(_) => versions.tenant = version,
+                Subject::Owner(..) => versions.owner = version,
+                Subject::Group(..) => versions.group = version,
+                Subject::Key(_) => versions.key = version,
+            }
+        }
+        versions
+    }
+
+    /// Makes all records of a subject stale.
+    pub(super) fn raise(&mut self, subject: Subject) {
+        self.version = self.version.next();
+        self.versions.insert(subject.clone(), self.version);
+        self.history.push(Change::Raised(subject, self.version));
+    }
+
+    pub(super) fn group_access(&self, key: &Key, id: &GroupId) -> Option<GroupAccess> {
+        let group = self.groups.get(&(key.tenant.clone(), id.clone()))?;
+        let relation = (key.tenant.clone(), id.clone(), key.owner.clone());
+        Some(GroupAccess {
+            status: group.status,
+            kind: group.kind,
+            member: self.members.contains(&relation),
+            subscription: self.subscriptions.get(&relation).copied(),
+        })
+    }
+
+    pub(super) fn key(&self, key: &KeyRef) -> Result<&Key, StoreError> {
+        let found = self.keys.get(&key.id).filter(|found| found.tenant == key.tenant);
+        found.ok_or_else(|| StoreErrorKind::NotFound.into())
+    }
+
+    pub(super) fn key_mut(&mut self, key: &KeyRef) -> Result<&mut Key, StoreError> {
+        let found = self.keys.get_mut(&key.id).filter(|found| found.tenant == key.tenant);
+        found.ok_or_else(|| StoreErrorKind::NotFound.into())
+    }
+
+    /// The key, unless it is revoked.
+    pub(super) fn live_key_mut(&mut self, key: &KeyRef) -> Result<&mut Key, StoreError> {
+        let found = self.key_mut(key)?;
+        match found.status {
+            KeyStatus::Revoked => Err(StoreErrorKind::Revoked.into()),
+            KeyStatus::Active | KeyStatus::Disabled => Ok(found),
+        }
+    }
+
+    pub(super) fn require_tenant(&self, id: &TenantId) -> Result<&Tenant, StoreError> {
+        self.tenants.get(id).ok_or_else(|| missing("tenant"))
+    }
+
+    pub(super) fn require_owner(&self, tenant: &TenantId, id: &OwnerId) -> Result<(), StoreError> {
+        let exists = self.owners.contains_key(&(tenant.clone(), id.clone()));
+        if exists { Ok(()) } else { Err(missing("owner")) }
+    }
+
+    pub(super) fn require_group(&self, tenant: &TenantId, id: &GroupId) -> Result<(), StoreError> {
+        let exists = self.groups.contains_key(&(tenant.clone(), id.clone()));
+        if exists { Ok(()) } else { Err(missing("group")) }
+    }
+
+    /// Whether a secret may be added for a tenant.
+    pub(super) fn require_new_secret(
+        &self,
+        tenant: &TenantId,
+        secret: &NewSecret,
+    ) -> Result<(), StoreError> {
+        let tenant = self.require_tenant(tenant)?;
+        if secret.kind == SecretKind::Custom && tenant.custom_keys == CustomKeys::Refused {
+            let problem = Problem::new("custom_key", "is not allowed for this tenant");
+            return Err(InvalidInput::from(problem).into());
+        }
+        if self.secrets.contains_key(&secret.digest) {
+            return Err(StoreErrorKind::Taken.into());
+        }
+        Ok(())
+    }
+}
+
+fn missing(field: &str) -> StoreError {
+    InvalidInput::from(Problem::new(field, "does not exist")).into()
+}

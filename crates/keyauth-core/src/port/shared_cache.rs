@@ -1,0 +1,46 @@
+//! A cache that several instances share.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use crate::{KeyDigest, LookupError, Versions};
+
+/// Keeps sealed records where all instances find them.
+///
+/// Nothing safe rests on it: what it gives back is checked like any stranger's input, and
+/// without it there is the store. That it fails is never a reason to refuse a key.
+///
+/// # Contract
+///
+/// * [`put`](SharedCache::put) writes only over what has no version above the new one's,
+///   compared and written in one step.
+/// * Entries may be lost at any time, and should be no later than their lifetime.
+/// * `namespace` keeps histories apart: an entry of one is never found in another.
+/// * Nothing but the digest names an entry, and nothing but the sealed bytes is its value.
+pub trait SharedCache: Debug + Send + Sync {
+    /// Reads a sealed record.
+    fn get(
+        &self,
+        namespace: &str,
+        digest: &KeyDigest,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, LookupError>> + Send;
+
+    /// Writes a sealed record over an older one or none.
+    fn put(
+        &self,
+        namespace: &str,
+        digest: &KeyDigest,
+        entry: SharedEntry,
+    ) -> impl Future<Output = Result<(), LookupError>> + Send;
+}
+
+/// What is written to a [`SharedCache`].
+#[derive(Clone, Debug)]
+pub struct SharedEntry {
+    /// The versions of the record.
+    pub versions: Versions,
+    /// The record, sealed.
+    pub sealed: Vec<u8>,
+    /// How long it is worth keeping.
+    pub lifetime: Duration,
+}
