@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::InvalidInput;
+use crate::{InvalidInput, Problem};
 
 type Source = Box<dyn Error + Send + Sync>;
 
@@ -104,6 +104,12 @@ impl StoreError {
     /// The store could not be asked, because of `source`.
     pub fn unavailable(source: impl Into<Source>) -> Self {
         Self { kind: StoreErrorKind::Unavailable, source: Some(source.into()) }
+    }
+
+    /// What a field of the input names is not there.
+    #[must_use]
+    pub fn missing(field: &str) -> Self {
+        InvalidInput::from(Problem::new(field, "does not exist")).into()
     }
 
     /// What to branch on.

@@ -66,7 +66,7 @@ pub use port::{
 pub use record::{
     Amount, Budget, BudgetMode, BudgetWindow, CustomKeys, Group, GroupAccess, GroupKind,
     InvalidAmount, Key, KeyRecord, KeyRef, KeyStatus, Limit, LimitCount, LimitWindow, Metadata,
-    Owner, Status, Subscription, Tenant, Version, Versions,
+    Owner, Status, Subscription, Tenant, UnknownWord, Version, Versions,
 };
 pub use rule::{
     AddressRules, AddressSet, EndpointRule, EndpointRules, InvalidScope, ResourceRules, Scope,

@@ -6,7 +6,6 @@ use keyauth_core::{
 };
 
 use crate::SqliteStore;
-use crate::row::Word;
 use crate::statement::{commit, execute, require_group, require_owner, require_tenant};
 
 impl Directory for SqliteStore {
@@ -17,8 +16,8 @@ impl Directory for SqliteStore {
              DO UPDATE SET status = excluded.status, custom_keys = excluded.custom_keys",
         )
         .bind(tenant.id.as_str())
-        .bind(tenant.status.to_word().map_err(StoreError::unavailable)?)
-        .bind(tenant.custom_keys.to_word().map_err(StoreError::unavailable)?);
+        .bind(tenant.status.as_str())
+        .bind(tenant.custom_keys.as_str());
         execute(&mut transaction, statement).await?;
         commit(transaction).await
     }
@@ -32,7 +31,7 @@ impl Directory for SqliteStore {
         )
         .bind(owner.tenant.as_str())
         .bind(owner.id.as_str())
-        .bind(owner.status.to_word().map_err(StoreError::unavailable)?);
+        .bind(owner.status.as_str());
         execute(&mut transaction, statement).await?;
         commit(transaction).await
     }
@@ -47,8 +46,8 @@ impl Directory for SqliteStore {
         )
         .bind(group.tenant.as_str())
         .bind(group.id.as_str())
-        .bind(group.kind.to_word().map_err(StoreError::unavailable)?)
-        .bind(group.status.to_word().map_err(StoreError::unavailable)?);
+        .bind(group.kind.as_str())
+        .bind(group.status.as_str());
         execute(&mut transaction, statement).await?;
         commit(transaction).await
     }
@@ -107,7 +106,7 @@ impl Directory for SqliteStore {
         .bind(tenant.as_str())
         .bind(group.as_str())
         .bind(owner.as_str())
-        .bind(subscription.status.to_word().map_err(StoreError::unavailable)?)
+        .bind(subscription.status.as_str())
         .bind(subscription.ends_at.map(Timestamp::as_micros));
         execute(&mut transaction, statement).await?;
         commit(transaction).await

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::QueryBuilder;
 use sqlx::sqlite::{Sqlite, SqliteConnection};
 
-use crate::row::{self, Word, key_columns};
+use crate::row::{self, key_columns};
 use crate::statement::execute;
 
 pub(crate) async fn read_key(
@@ -51,7 +51,7 @@ pub(crate) async fn insert_key(
     .bind(key.group.as_ref().map(GroupId::as_str))
     .bind(&*key.name)
     .bind(key.hint.as_str())
-    .bind(key.status.to_word().map_err(StoreError::unavailable)?)
+    .bind(key.status.as_str())
     .bind(json(&key.scopes)?)
     .bind(json(&key.addresses.allow)?)
     .bind(json(&key.addresses.deny)?)

@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use keyauth_core::{
-    AddressRules, CustomKeys, GroupAccess, GroupId, GroupKind, Key, KeyHint, KeyId, KeyRecord,
-    KeyStatus, OwnerId, SecretId, Status, Subscription, TenantId, Timestamp,
+    AddressRules, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, OwnerId, SecretId,
+    Subscription, TenantId, Timestamp,
 };
 use serde::de::DeserializeOwned;
 use sqlx::Row;
@@ -32,7 +32,7 @@ pub(crate) fn key(row: &SqliteRow) -> Result<Key, DecodeError> {
         group: group.map(GroupId::new).transpose()?,
         name: row.try_get::<&str, _>("name")?.into(),
         hint: KeyHint::from_stored(row.try_get::<String, _>("hint")?),
-        status: word(row.try_get("status")?)?,
+        status: row.try_get::<&str, _>("status")?.parse()?,
         scopes: json(row, "scopes")?,
         addresses: AddressRules {
             allow: json(row, "allow_addresses")?,
@@ -65,8 +65,8 @@ pub(crate) fn record(row: &SqliteRow) -> Result<KeyRecord, DecodeError> {
     Ok(KeyRecord {
         secret: SecretId::from_bytes(row.try_get::<&[u8], _>("secret_id")?.try_into()?),
         secret_ends_at: time(row, "secret_ends_at")?,
-        tenant: word(row.try_get("tenant_status")?)?,
-        owner: word(row.try_get("owner_status")?)?,
+        tenant: row.try_get::<&str, _>("tenant_status")?.parse()?,
+        owner: row.try_get::<&str, _>("owner_status")?.parse()?,
         group,
         key,
     })
@@ -77,13 +77,13 @@ fn group_access(row: &SqliteRow) -> Result<GroupAccess, DecodeError> {
     let subscription = match subscription {
         Some(status) => {
             let ends_at = time(row, "subscription_ends_at")?;
-            Some(Subscription { status: word(status)?, ends_at })
+            Some(Subscription { status: status.parse()?, ends_at })
         }
         None => None,
     };
     Ok(GroupAccess {
-        status: word(row.try_get("group_status")?)?,
-        kind: word(row.try_get("group_kind")?)?,
+        status: row.try_get::<&str, _>("group_status")?.parse()?,
+        kind: row.try_get::<&str, _>("group_kind")?.parse()?,
         member: row.try_get("member")?,
         subscription,
     })
@@ -97,45 +97,4 @@ fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, DecodeE
     let text = row.try_get::<&str, _>(column)?;
     let decode = |error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error };
     serde_json::from_str(text).map_err(|error| decode(error.into()).into())
-}
-
-/// An enum as the word it is stored as.
-pub(crate) trait Word: Copy + PartialEq + 'static {
-    /// Every value and its word.
-    const WORDS: &'static [(Self, &'static str)];
-
-    /// The word for a column.
-    fn to_word(self) -> Result<&'static str, DecodeError> {
-        let found = Self::WORDS.iter().find(|(value, _)| *value == self);
-        found.map(|(_, word)| *word).ok_or_else(|| "a value this store cannot keep".into())
-    }
-}
-
-/// The value a word stands for. One of a newer version is an error: nothing is guessed.
-pub(crate) fn word<T: Word>(text: &str) -> Result<T, DecodeError> {
-    let found = T::WORDS.iter().find(|(_, word)| *word == text);
-    found.map(|(value, _)| *value).ok_or_else(|| format!("unknown word {text:?}").into())
-}
-
-impl Word for Status {
-    const WORDS: &'static [(Self, &'static str)] =
-        &[(Self::Active, "active"), (Self::Inactive, "inactive")];
-}
-
-impl Word for KeyStatus {
-    const WORDS: &'static [(Self, &'static str)] =
-        &[(Self::Active, "active"), (Self::Disabled, "disabled"), (Self::Revoked, "revoked")];
-}
-
-impl Word for GroupKind {
-    const WORDS: &'static [(Self, &'static str)] = &[
-        (Self::Standard, "standard"),
-        (Self::Exclusive, "exclusive"),
-        (Self::Subscription, "subscription"),
-    ];
-}
-
-impl Word for CustomKeys {
-    const WORDS: &'static [(Self, &'static str)] =
-        &[(Self::Refused, "refused"), (Self::Allowed, "allowed")];
 }

@@ -1,25 +1,13 @@
 //! Statements about secrets.
 
-use keyauth_core::{
-    CustomKeys, DigestScheme, InvalidInput, KeyId, NewSecret, Problem, SecretKind, StoreError,
-    StoreErrorKind, TenantId,
-};
+use keyauth_core::{CustomKeys, KeyId, NewSecret, StoreError, StoreErrorKind, TenantId};
 use sqlx::sqlite::SqliteConnection;
-
-use crate::row;
-use crate::statement::missing;
 
 pub(crate) async fn insert_secret(
     connection: &mut SqliteConnection,
     key: KeyId,
     secret: &NewSecret,
 ) -> Result<(), StoreError> {
-    let (algorithm, pepper) = match secret.scheme {
-        DigestScheme::Sha256 => ("sha256", None),
-        DigestScheme::HmacSha256(pepper) => ("hmac_sha256", Some(pepper)),
-        _ => return Err(StoreError::unavailable("a digest this store cannot keep")),
-    };
-    let kind = if secret.kind == SecretKind::Custom { "custom" } else { "generated" };
     let inserted = sqlx::query(
         "INSERT INTO secrets (digest, id, key_id, algorithm, pepper, kind, created_at) \
          VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -27,9 +15,9 @@ pub(crate) async fn insert_secret(
     .bind(secret.digest.as_bytes().as_slice())
     .bind(secret.id.as_bytes().as_slice())
     .bind(key.as_bytes().as_slice())
-    .bind(algorithm)
-    .bind(pepper)
-    .bind(kind)
+    .bind(secret.scheme.algorithm())
+    .bind(secret.scheme.pepper().map(i32::from))
+    .bind(secret.kind.as_str())
     .bind(secret.created_at.as_micros())
     .execute(connection)
     .await;
@@ -53,11 +41,7 @@ pub(crate) async fn require_secret_allowed(
         .fetch_optional(connection)
         .await
         .map_err(StoreError::unavailable)?;
-    let custom_keys: String = custom_keys.ok_or_else(|| missing("tenant"))?;
-    let custom_keys: CustomKeys = row::word(&custom_keys).map_err(StoreError::unavailable)?;
-    if secret.kind == SecretKind::Custom && custom_keys == CustomKeys::Refused {
-        let problem = Problem::new("custom_key", "is not allowed for this tenant");
-        return Err(InvalidInput::from(problem).into());
-    }
-    Ok(())
+    let custom_keys: String = custom_keys.ok_or_else(|| StoreError::missing("tenant"))?;
+    let custom_keys: CustomKeys = custom_keys.parse().map_err(StoreError::unavailable)?;
+    Ok(secret.check_allowed(custom_keys)?)
 }

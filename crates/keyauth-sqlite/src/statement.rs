@@ -1,6 +1,6 @@
 //! What statements have in common.
 
-use keyauth_core::{GroupId, InvalidInput, OwnerId, Problem, StoreError, TenantId};
+use keyauth_core::{GroupId, OwnerId, StoreError, TenantId};
 use sqlx::Transaction;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
@@ -58,9 +58,5 @@ async fn require(
     statement: Statement<'_>,
 ) -> Result<(), StoreError> {
     let found = statement.fetch_optional(connection).await.map_err(StoreError::unavailable)?;
-    if found.is_some() { Ok(()) } else { Err(missing(field)) }
-}
-
-pub(crate) fn missing(field: &str) -> StoreError {
-    InvalidInput::from(Problem::new(field, "does not exist")).into()
+    if found.is_some() { Ok(()) } else { Err(StoreError::missing(field)) }
 }

@@ -11,7 +11,7 @@ use sqlx::sqlite::Sqlite;
 use sqlx::{SqlitePool, Transaction};
 
 use crate::keys::{insert_key, read_key, read_live_key, update_key};
-use crate::row::{self, Word, key_columns};
+use crate::row::{self, key_columns};
 use crate::secrets::{insert_secret, require_secret_allowed};
 use crate::statement::{commit, execute, require_group};
 
@@ -170,7 +170,7 @@ impl KeyStore for SqliteStore {
         let revoked_at = (status == KeyStatus::Revoked).then_some(now);
         let statement =
             sqlx::query("UPDATE keys SET status = ?, revoked_at = ?, updated_at = ? WHERE id = ?")
-                .bind(status.to_word().map_err(StoreError::unavailable)?)
+                .bind(status.as_str())
                 .bind(revoked_at.map(Timestamp::as_micros))
                 .bind(now.as_micros())
                 .bind(key.id.as_bytes().as_slice());

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::field::Fields;
-use super::{NewKey, Rotation};
+use super::{InvalidInput, NewKey, Problem, Rotation};
+use crate::record::words;
 use crate::{
-    Clock, DigestScheme, IssuedKey, Key, KeyDigest, KeyHint, KeyId, KeyPrefix, Keyring,
+    Clock, CustomKeys, DigestScheme, IssuedKey, Key, KeyDigest, KeyHint, KeyId, KeyPrefix, Keyring,
     PlaintextKey, SecretId, StoreError, SystemClock, Timestamp,
 };
 
@@ -63,6 +64,22 @@ pub enum SecretKind {
     Custom,
 }
 
+words!(SecretKind { Generated => "generated", Custom => "custom" });
+
+impl NewSecret {
+    /// Whether a tenant's secret may be this one.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] where it is custom and the tenant does not allow that.
+    pub fn check_allowed(&self, custom_keys: CustomKeys) -> Result<(), InvalidInput> {
+        if self.kind == SecretKind::Custom && custom_keys == CustomKeys::Refused {
+            return Err(Problem::new("custom_key", "is not allowed for this tenant").into());
+        }
+        Ok(())
+    }
+}
+
 impl Default for Issuer {
     fn default() -> Self {
         Self { keyring: Keyring::new(), clock: Arc::new(SystemClock::new()) }
@@ -98,6 +115,12 @@ impl Issuer {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What tells it the time.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Makes a key without writing it; [`KeyStore::issue`](crate::KeyStore::issue) does both.

@@ -56,3 +56,23 @@ pub enum DigestScheme {
     /// HMAC-SHA-256 under the pepper of this number.
     HmacSha256(u16),
 }
+
+impl DigestScheme {
+    /// The word its algorithm is stored as.
+    #[must_use]
+    pub const fn algorithm(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::HmacSha256(_) => "hmac_sha256",
+        }
+    }
+
+    /// The number of its pepper.
+    #[must_use]
+    pub const fn pepper(self) -> Option<u16> {
+        match self {
+            Self::Sha256 => None,
+            Self::HmacSha256(pepper) => Some(pepper),
+        }
+    }
+}

@@ -5,10 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::feed::History;
 use crate::{
-    Change, CustomKeys, Group, GroupAccess, GroupId, InvalidInput, Key, KeyDigest, KeyId,
-    KeyRecord, KeyRef, KeyStatus, NewSecret, Origin, Owner, OwnerId, Problem, SecretId, SecretKind,
-    StoreError, StoreErrorKind, Subject, Subscription, Tenant, TenantId, Timestamp, Version,
-    Versions,
+    Change, Group, GroupAccess, GroupId, Key, KeyDigest, KeyId, KeyRecord, KeyRef, KeyStatus,
+    NewSecret, Origin, Owner, OwnerId, SecretId, StoreError, StoreErrorKind, Subject, Subscription,
+    Tenant, TenantId, Timestamp, Version, Versions,
 };
 
 #[derive(Debug)]
@@ -133,17 +132,17 @@ impl State {
     }
 
     pub(super) fn require_tenant(&self, id: &TenantId) -> Result<&Tenant, StoreError> {
-        self.tenants.get(id).ok_or_else(|| missing("tenant"))
+        self.tenants.get(id).ok_or_else(|| StoreError::missing("tenant"))
     }
 
     pub(super) fn require_owner(&self, tenant: &TenantId, id: &OwnerId) -> Result<(), StoreError> {
         let exists = self.owners.contains_key(&(tenant.clone(), id.clone()));
-        if exists { Ok(()) } else { Err(missing("owner")) }
+        if exists { Ok(()) } else { Err(StoreError::missing("owner")) }
     }
 
     pub(super) fn require_group(&self, tenant: &TenantId, id: &GroupId) -> Result<(), StoreError> {
         let exists = self.groups.contains_key(&(tenant.clone(), id.clone()));
-        if exists { Ok(()) } else { Err(missing("group")) }
+        if exists { Ok(()) } else { Err(StoreError::missing("group")) }
     }
 
     /// Whether a secret may be added for a tenant.
@@ -152,18 +151,10 @@ impl State {
         tenant: &TenantId,
         secret: &NewSecret,
     ) -> Result<(), StoreError> {
-        let tenant = self.require_tenant(tenant)?;
-        if secret.kind == SecretKind::Custom && tenant.custom_keys == CustomKeys::Refused {
-            let problem = Problem::new("custom_key", "is not allowed for this tenant");
-            return Err(InvalidInput::from(problem).into());
-        }
+        secret.check_allowed(self.require_tenant(tenant)?.custom_keys)?;
         if self.secrets.contains_key(&secret.digest) {
             return Err(StoreErrorKind::Taken.into());
         }
         Ok(())
     }
-}
-
-fn missing(field: &str) -> StoreError {
-    InvalidInput::from(Problem::new(field, "does not exist")).into()
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Status;
+use super::{Status, words};
 use crate::{GroupId, TenantId};
 
 /// A plan, a team, a set of rules that keys are bound to.
@@ -39,3 +39,9 @@ pub enum GroupKind {
     /// Owners whose subscription is active.
     Subscription,
 }
+
+words!(GroupKind {
+    Standard => "standard",
+    Exclusive => "exclusive",
+    Subscription => "subscription",
+});

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, Limit, Metadata};
+use super::{Budget, Limit, Metadata, words};
 use crate::{
     AddressRules, EndpointRules, GroupId, KeyHint, KeyId, OwnerId, ResourceRules, Scopes, TenantId,
     Timestamp,
@@ -70,3 +70,5 @@ pub enum KeyStatus {
     /// It never works again.
     Revoked,
 }
+
+words!(KeyStatus { Active => "active", Disabled => "disabled", Revoked => "revoked" });

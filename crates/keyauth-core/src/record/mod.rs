@@ -11,6 +11,7 @@ mod owner;
 mod snapshot;
 mod tenant;
 mod version;
+mod word;
 
 pub use amount::{Amount, InvalidAmount};
 pub use budget::{Budget, BudgetMode, BudgetWindow};
@@ -23,6 +24,8 @@ pub use owner::Owner;
 pub use snapshot::{GroupAccess, KeyRecord, Subscription};
 pub use tenant::{CustomKeys, Tenant};
 pub use version::{Version, Versions};
+pub use word::UnknownWord;
+pub(crate) use word::words;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,3 +40,5 @@ pub enum Status {
     /// None of its keys works, until it is made active again.
     Inactive,
 }
+
+words!(Status { Active => "active", Inactive => "inactive" });

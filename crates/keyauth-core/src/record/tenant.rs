@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Status;
+use super::{Status, words};
 use crate::TenantId;
 
 /// A customer of the service, whose owners, groups and keys are nobody else's.
@@ -37,3 +37,5 @@ pub enum CustomKeys {
     /// Custom keys too.
     Allowed,
 }
+
+words!(CustomKeys { Refused => "refused", Allowed => "allowed" });

@@ -1,0 +1,127 @@
+//! Rows to records, and values to columns.
+
+use std::error::Error;
+
+use keyauth_core::{
+    AddressRules, AddressSet, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, OwnerId,
+    SecretId, Subscription, TenantId, Timestamp, Version, Versions,
+};
+use serde::de::value::Error as ValueError;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::types::{Json, Uuid};
+
+use crate::time::PgTime;
+
+pub(crate) type DecodeError = Box<dyn Error + Send + Sync>;
+
+/// The columns of a key, from `keys AS k`, as [`key`] reads them.
+macro_rules! key_columns {
+    () => {
+        "k.id, k.tenant, k.owner, k.group_id, k.name, k.hint, k.status, k.scopes, \
+         k.allow_addresses::text[] AS allow_addresses, \
+         k.deny_addresses::text[] AS deny_addresses, k.endpoints, k.resources, k.limits, \
+         k.budgets, k.metadata, k.starts_at, k.expires_at, k.created_at, k.updated_at, \
+         k.revoked_at"
+    };
+}
+pub(crate) use key_columns;
+
+/// Reads a key. Where the statement has no such column, `last_used_at` is `None`.
+pub(crate) fn key(row: &PgRow) -> Result<Key, DecodeError> {
+    let group: Option<&str> = row.try_get("group_id")?;
+    Ok(Key {
+        id: KeyId::from_bytes(row.try_get::<Uuid, _>("id")?.into_bytes()),
+        tenant: TenantId::new(row.try_get::<&str, _>("tenant")?)?,
+        owner: OwnerId::new(row.try_get::<&str, _>("owner")?)?,
+        group: group.map(GroupId::new).transpose()?,
+        name: row.try_get::<&str, _>("name")?.into(),
+        hint: KeyHint::from_stored(row.try_get::<String, _>("hint")?),
+        status: row.try_get::<&str, _>("status")?.parse()?,
+        scopes: texts(row, "scopes")?,
+        addresses: AddressRules {
+            allow: AddressSet::from_stored(row.try_get::<Vec<String>, _>("allow_addresses")?),
+            deny: AddressSet::from_stored(row.try_get::<Vec<String>, _>("deny_addresses")?),
+        },
+        endpoints: texts(row, "endpoints")?,
+        resources: texts(row, "resources")?,
+        limits: json(row, "limits")?,
+        budgets: json(row, "budgets")?,
+        metadata: json(row, "metadata")?,
+        starts_at: time(row, "starts_at")?,
+        expires_at: time(row, "expires_at")?,
+        created_at: row.try_get::<PgTime, _>("created_at")?.0,
+        updated_at: row.try_get::<PgTime, _>("updated_at")?.0,
+        last_used_at: match row.try_get::<Option<PgTime>, _>("last_used_at") {
+            Err(sqlx::Error::ColumnNotFound(_)) => None,
+            time => time?.map(|time| time.0),
+        },
+        revoked_at: time(row, "revoked_at")?,
+    })
+}
+
+/// Reads the record of a lookup; see the statement in `store.rs` for its columns.
+pub(crate) fn record(row: &PgRow) -> Result<KeyRecord, DecodeError> {
+    let key = key(row)?;
+    let group = match key.group {
+        Some(_) => Some(group_access(row)?),
+        None => None,
+    };
+    Ok(KeyRecord {
+        secret: SecretId::from_bytes(row.try_get::<Uuid, _>("secret_id")?.into_bytes()),
+        secret_ends_at: time(row, "secret_ends_at")?,
+        tenant: row.try_get::<&str, _>("tenant_status")?.parse()?,
+        owner: row.try_get::<&str, _>("owner_status")?.parse()?,
+        group,
+        versions: Versions {
+            everything: version(row, "everything_version")?,
+            tenant: version(row, "tenant_version")?,
+            owner: version(row, "owner_version")?,
+            group: match key.group {
+                Some(_) => version(row, "group_version")?,
+                None => Version::ZERO,
+            },
+            key: version(row, "key_version")?,
+        },
+        key,
+    })
+}
+
+fn group_access(row: &PgRow) -> Result<GroupAccess, DecodeError> {
+    let subscription: Option<&str> = row.try_get("subscription_status")?;
+    let subscription = match subscription {
+        Some(status) => {
+            let ends_at = time(row, "subscription_ends_at")?;
+            Some(Subscription { status: status.parse()?, ends_at })
+        }
+        None => None,
+    };
+    Ok(GroupAccess {
+        status: row.try_get::<&str, _>("group_status")?.parse()?,
+        kind: row.try_get::<&str, _>("group_kind")?.parse()?,
+        member: row.try_get("member")?,
+        subscription,
+    })
+}
+
+fn time(row: &PgRow, column: &str) -> Result<Option<Timestamp>, DecodeError> {
+    Ok(row.try_get::<Option<PgTime>, _>(column)?.map(|time| time.0))
+}
+
+pub(crate) fn version(row: &PgRow, column: &str) -> Result<Version, DecodeError> {
+    Ok(Version::try_from(row.try_get::<i64, _>(column)?)?)
+}
+
+fn json<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, DecodeError> {
+    Ok(row.try_get::<Json<T>, _>(column)?.0)
+}
+
+fn texts<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, DecodeError> {
+    let texts = row.try_get::<Vec<String>, _>(column)?;
+    let decode = |error: ValueError| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: error.into(),
+    };
+    T::deserialize(texts.into_deserializer()).map_err(|error| decode(error).into())
+}

@@ -1,0 +1,14 @@
+//! The suites that every store runs.
+
+use keyauth_core::Issuer;
+use keyauth_postgres::PostgresStore;
+use keyauth_testkit::PostgresDatabase;
+
+async fn open(issuer: Issuer) -> (PostgresStore, PostgresDatabase) {
+    let database = PostgresDatabase::create().await;
+    let store = PostgresStore::connect(database.url()).await.expect("a server");
+    store.migrate().await.expect("a migrated schema");
+    (store.with_issuer(issuer), database)
+}
+
+keyauth_testkit::key_store_conformance!(open);
