@@ -59,9 +59,9 @@ pub use key::{
 pub use memory::{MemoryFeedReader, MemoryStore};
 pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
-    Change, ChangeFeed, ChangeObserver, ChangeObservers, Clock, Continuity, Directory, FeedPage,
-    FeedReader, Instance, KeyLookup, KeyPage, KeyStore, Origin, Peek, Propagation, SealKey,
-    SharedCache, SharedEntry, Subject, SystemClock,
+    Beats, Change, ChangeFeed, ChangeObserver, ChangeObservers, Clock, Continuity, Directory,
+    FeedPage, FeedReader, Instance, KeyLookup, KeyPage, KeyStore, Origin, Peek, Propagation,
+    SealKey, SharedCache, SharedEntry, SilentInstance, Subject, SystemClock,
 };
 pub use record::{
     Amount, Budget, BudgetMode, BudgetWindow, CustomKeys, Group, GroupAccess, GroupKind,

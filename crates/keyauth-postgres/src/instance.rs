@@ -1,23 +1,18 @@
 //! What an instance says of itself, and does for all.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use keyauth_core::Instance;
+use keyauth_core::{Beats, Instance};
 use sqlx::Row;
 use sqlx::postgres::PgListener;
 use sqlx::types::Uuid;
 
 use crate::schema::Schema;
 
-/// How often an instance says that it is there, where nothing else makes it write.
-const BEAT: Duration = Duration::from_secs(30);
 /// How often changes that are old are looked for.
 const TRIM: Duration = Duration::from_secs(60);
 /// How many are trimmed at once, so that it takes no longer than a poll may wait.
 const TRIM_BATCH: i64 = 5_000;
-/// How long an instance may be silent, beyond the time it may serve what it has.
-const SILENCE: Duration = Duration::from_secs(600);
 
 /// An instance's row in `instances`.
 #[derive(Debug)]
@@ -84,7 +79,7 @@ impl Registration {
         let statement = sqlx::query(statement).bind(self.id()).bind(applied.as_deref());
         statement.execute(listener).await?;
         *applied = None;
-        self.next_beat = now + BEAT;
+        self.next_beat = now + Beats::<Uuid>::INTERVAL;
         Ok(())
     }
 
@@ -99,14 +94,12 @@ impl Registration {
 pub(crate) struct Housekeeping {
     schema: Schema,
     next: Duration,
-    /// The beats of the others, and when, by our uptime, each was first seen. Nobody's clock
-    /// is compared with anybody else's.
-    beats: HashMap<Uuid, (i64, Duration)>,
+    beats: Beats<Uuid>,
 }
 
 impl Housekeeping {
     pub(crate) fn new(schema: Schema) -> Self {
-        Self { schema, next: Duration::ZERO, beats: HashMap::new() }
+        Self { schema, next: Duration::ZERO, beats: Beats::new() }
     }
 
     pub(crate) async fn run_if_due(
@@ -158,18 +151,11 @@ impl Housekeeping {
             self.schema.sql("SELECT id, beat, max_staleness_ms + grace_ms FROM keyauth.instances");
         let others: Vec<(Uuid, i64, i64)> =
             sqlx::query_as(others).fetch_all(&mut *listener).await?;
-        self.beats.retain(|id, _| others.iter().any(|(other, ..)| other == id));
-        for (id, beat, serves) in others {
-            let (last, since) = self.beats.entry(id).or_insert((beat, now));
-            if *last != beat {
-                (*last, *since) = (beat, now);
-            }
-            let serves = Duration::from_millis(u64::try_from(serves).unwrap_or(u64::MAX));
-            if now.saturating_sub(*since) > serves.saturating_add(SILENCE) {
-                let gone =
-                    self.schema.sql("DELETE FROM keyauth.instances WHERE id = $1 AND beat = $2");
-                sqlx::query(gone).bind(id).bind(beat).execute(&mut *listener).await?;
-            }
+        let serves = |millis| Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        let others = others.into_iter().map(|(id, beat, millis)| (id, beat, serves(millis)));
+        for (id, beat) in self.beats.silent(others, now) {
+            let gone = self.schema.sql("DELETE FROM keyauth.instances WHERE id = $1 AND beat = $2");
+            sqlx::query(gone).bind(id).bind(beat).execute(&mut *listener).await?;
         }
         Ok(())
     }

@@ -13,8 +13,9 @@
 //! # }
 //! ```
 //!
-//! An adapter of one's own is tested with [`key_store_conformance!`]. [`FakeClock`] turns
-//! the time, [`Gated`] holds a lookup where a race needs it held. Feature `containers` adds
+//! An adapter of one's own is tested with [`key_store_conformance!`] and
+//! [`change_feed_conformance!`]. [`FakeClock`] turns
+//! the time, [`Gated`] holds a lookup where a race needs it held, and cuts it off from its store. Feature `containers` adds
 //! real servers, one a test run, with a database or key space of its own for each test.
 //!
 //! Everything here panics where a test should fail.
@@ -27,9 +28,11 @@ pub mod conformance;
 mod gate;
 #[cfg(feature = "containers")]
 mod services;
+mod through;
 
 pub use authenticator::{admission, at_once, authenticator};
 pub use clock::FakeClock;
-pub use gate::{Gated, Side};
+pub use gate::{Gated, GatedReader, Side, Wire};
 #[cfg(feature = "containers")]
 pub use services::{PostgresDatabase, RedisKeyspace};
+pub use through::Through;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Clock, GroupId, Key, KeyDigest, KeyId, KeyLookup, KeyRef, KeyStore, LookupError, OwnerId,
-    StoreError, TenantId, Version,
+    Propagation, StoreError, TenantId, Version,
 };
 
 /// Whose change it is.
@@ -213,40 +213,4 @@ pub struct Instance {
     pub grace: Duration,
     /// How it tells the time.
     pub clock: Arc<dyn Clock>,
-}
-
-/// How far a change has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Propagation {
-    /// Every instance has applied it.
-    Acknowledged,
-    /// Some have not said so, but so much time has passed that none of them can be serving
-    /// what was before.
-    Elapsed {
-        /// Their names.
-        missing: Vec<Arc<str>>,
-    },
-    /// The timeout came first. These instances may still be serving what was before.
-    TimedOut {
-        /// Their names.
-        missing: Vec<Arc<str>>,
-    },
-}
-
-impl Propagation {
-    /// Whether no instance can be serving what was before.
-    #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        !matches!(self, Self::TimedOut { .. })
-    }
-
-    /// The names of the instances that have not said that they applied the change.
-    #[must_use]
-    pub fn missing(&self) -> &[Arc<str>] {
-        match self {
-            Self::Acknowledged => &[],
-            Self::Elapsed { missing } | Self::TimedOut { missing } => missing,
-        }
-    }
 }

@@ -5,6 +5,7 @@ mod directory;
 mod feed;
 mod lookup;
 mod observers;
+mod propagation;
 mod shared_cache;
 mod store;
 
@@ -12,9 +13,10 @@ pub use clock::{Clock, SystemClock};
 pub use directory::Directory;
 pub use feed::{
     Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, FeedReader, Instance, Origin,
-    Propagation, SealKey, Subject,
+    SealKey, Subject,
 };
 pub use lookup::{KeyLookup, Peek};
 pub use observers::ChangeObservers;
+pub use propagation::{Beats, Propagation, SilentInstance};
 pub use shared_cache::{SharedCache, SharedEntry};
 pub use store::{KeyPage, KeyStore};

@@ -7,6 +7,7 @@ async fn open(issuer: Issuer) -> (MemoryStore, ()) {
 }
 
 keyauth_testkit::key_store_conformance!(open);
+keyauth_testkit::change_feed_conformance!(open);
 
 #[test]
 fn the_machines_clock_keeps_the_contract() {

@@ -12,3 +12,4 @@ async fn open(issuer: Issuer) -> (PostgresStore, PostgresDatabase) {
 }
 
 keyauth_testkit::key_store_conformance!(open);
+keyauth_testkit::change_feed_conformance!(open);

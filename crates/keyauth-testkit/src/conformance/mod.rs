@@ -1,5 +1,6 @@
 //! What every implementation of a port must do, as tests to run against it.
 
+pub mod change_feed;
 mod clock;
 pub mod key_store;
 
@@ -51,6 +52,30 @@ macro_rules! key_store_conformance {
             let (bench, issuer) = $crate::conformance::key_store::Bench::new();
             let (store, _guard) = $open(issuer).await;
             $crate::conformance::key_store::$case(bench, store).await;
+        }
+    )*};
+}
+
+/// Runs the conformance suite of [`ChangeFeed`](keyauth_core::ChangeFeed) against a store that
+/// is a [`KeyStore`](keyauth_core::KeyStore) and [`Directory`](keyauth_core::Directory) too,
+/// one test a case.
+///
+/// It takes the same function as [`key_store_conformance!`](crate::key_store_conformance).
+#[macro_export]
+macro_rules! change_feed_conformance {
+    ($open:path) => {
+        $crate::change_feed_conformance! { $open:
+            changes_are_told_to_every_reader,
+            records_carry_the_versions_told,
+            observers_are_told_at_once,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (bench, issuer) = $crate::conformance::key_store::Bench::new();
+            let (store, _guard) = $open(issuer).await;
+            $crate::conformance::change_feed::$case(bench, store).await;
         }
     )*};
 }

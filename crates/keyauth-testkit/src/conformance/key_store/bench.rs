@@ -38,7 +38,7 @@ impl Bench {
     }
 
     /// The record that a lookup finds.
-    pub(super) async fn record<S>(&self, store: &S, key: &str) -> Option<KeyRecord>
+    pub(in crate::conformance) async fn record<S>(&self, store: &S, key: &str) -> Option<KeyRecord>
     where
         S: KeyStore + Clone + 'static,
     {
@@ -76,14 +76,14 @@ pub(super) fn check_problems<T: std::fmt::Debug>(outcome: Result<T, StoreError>,
     assert_eq!(found, fields, "{input}");
 }
 
-pub(super) async fn issue(store: &impl KeyStore, new: NewKey) -> IssuedKey {
+pub(in crate::conformance) async fn issue(store: &impl KeyStore, new: NewKey) -> IssuedKey {
     store.issue(new).await.expect("a valid key is issued")
 }
 
-pub(super) fn owner(id: &str) -> OwnerId {
+pub(in crate::conformance) fn owner(id: &str) -> OwnerId {
     OwnerId::new(id).expect("an owner")
 }
 
-pub(super) fn group(id: &str) -> GroupId {
+pub(in crate::conformance) fn group(id: &str) -> GroupId {
     GroupId::new(id).expect("a group")
 }

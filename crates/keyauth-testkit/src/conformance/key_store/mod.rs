@@ -2,7 +2,7 @@
 //!
 //! Called by the macro; each takes a store that was just opened.
 
-mod bench;
+pub(super) mod bench;
 mod lifecycle;
 mod races;
 mod records;
