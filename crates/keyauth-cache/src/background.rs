@@ -8,15 +8,17 @@ use keyauth_core::{ChangeFeed, FeedReader, LookupError};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use crate::inner::Inner;
+use crate::inner::{Inner, Leased};
 use crate::observe;
 
 /// The least time between two polls, however many hints there are.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
 /// How long after a poll that failed the first one is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// A feed has deadlines of its own; this is for one that has forgotten.
+/// A feed has deadlines of its own; these are for one that has forgotten.
 const POLL_DEADLINE: Duration = Duration::from_secs(30);
+const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(2);
+const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Polls until it is told to stop, or the cache is gone.
 pub(crate) async fn run<L: ChangeFeed + 'static>(
@@ -32,10 +34,11 @@ pub(crate) async fn run<L: ChangeFeed + 'static>(
             Ok(()) = stop => {}
         }
     }
+    // Before anybody stops waiting for this instance.
     if let Some(cache) = cache.upgrade() {
-        cache.lease.end_now(cache.uptime());
+        cache.lease.give_back();
     }
-    reader.leave().await;
+    let _ = timeout(LEAVE_DEADLINE, reader.leave()).await;
 }
 
 async fn poll_on<L: ChangeFeed + 'static>(cache: &Weak<Inner<L>>, reader: &mut L::Reader) {
@@ -43,14 +46,17 @@ async fn poll_on<L: ChangeFeed + 'static>(cache: &Weak<Inner<L>>, reader: &mut L
     while let Some(cache) = cache.upgrade() {
         let interval = jittered(cache.options.poll_interval);
         match poll(&cache, reader).await {
-            Ok(()) => {
+            Ok(leased) => {
                 if failures > 0 {
                     observe::poll_recovered();
                 }
                 failures = 0;
+                cache.tidy();
                 drop(cache);
                 sleep(LEAST_PAUSE).await;
-                let _ = timeout(interval.saturating_sub(LEAST_PAUSE), reader.hint()).await;
+                if leased == Leased::Yes {
+                    let _ = timeout(interval.saturating_sub(LEAST_PAUSE), reader.hint()).await;
+                }
             }
             Err(error) => {
                 observe::poll_failed(&error, cache.lease.holds(cache.uptime()), failures == 0);
@@ -66,24 +72,24 @@ async fn poll_on<L: ChangeFeed + 'static>(cache: &Weak<Inner<L>>, reader: &mut L
 async fn poll<L: ChangeFeed + 'static>(
     cache: &Arc<Inner<L>>,
     reader: &mut L::Reader,
-) -> Result<(), LookupError> {
+) -> Result<Leased, LookupError> {
     let sent = cache.uptime();
     let page = timeout(POLL_DEADLINE, reader.poll()).await;
     let page = page.map_err(LookupError::unavailable).flatten()?;
-    cache.apply_page(&page, sent);
+    let leased = cache.apply_page(&page, sent);
     observe::polled(cache.lease.holds(cache.uptime()), cache.marks.count());
     // Those who wait can do without: the lease tells them when to stop waiting.
-    let acknowledged = timeout(POLL_DEADLINE, reader.acknowledge()).await;
+    let acknowledged = timeout(ACKNOWLEDGE_DEADLINE, reader.acknowledge()).await;
     if let Err(error) = acknowledged.map_err(LookupError::unavailable).flatten() {
         tracing::debug!(%error, "changes were applied, but that could not be acknowledged");
     }
-    Ok(())
+    Ok(leased)
 }
 
 /// A little more or less, so that many instances do not poll together.
 fn jittered(interval: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(()) % 201;
-    let percent = u32::try_from(random).unwrap_or(100);
-    interval * (900 + percent) / 1_000
+    let per_mille = u32::try_from(random).unwrap_or(100);
+    interval * (900 + per_mille) / 1_000
 }

@@ -23,7 +23,7 @@ impl Entry {
     /// An entry of a record that was loaded at a moment, if it is good.
     pub(crate) fn new(record: Arc<KeyRecord>, loaded: Moment, marks: &Marks) -> Option<Self> {
         let now = marks.now();
-        let good = now.breaks == loaded.breaks && marks.admit(&record);
+        let good = now.breaks == loaded.breaks && marks.admit(&record, now);
         let compared = AtomicU64::new(now.applied);
         good.then_some(Self { record, breaks: loaded.breaks, compared })
     }
@@ -32,7 +32,7 @@ impl Entry {
     pub(crate) fn record(&self, marks: &Marks) -> Option<&Arc<KeyRecord>> {
         let now = marks.now();
         if self.compared.load(Ordering::Relaxed) != now.applied {
-            if now.breaks != self.breaks || !marks.admit(&self.record) {
+            if now.breaks != self.breaks || !marks.admit(&self.record, now) {
                 return None;
             }
             self.compared.store(now.applied, Ordering::Relaxed);
@@ -40,9 +40,10 @@ impl Entry {
         Some(&self.record)
     }
 
-    /// Whether another entry's record is newer, and not of before a break.
-    pub(crate) fn is_outdated_by(&self, other: &Self) -> bool {
-        self.breaks < other.breaks || !self.record.versions.any_above(&other.record.versions)
+    /// Whether it is to stay where another entry of the same secret would take its place.
+    pub(crate) fn outlives(&self, other: &Self, marks: &Marks) -> bool {
+        let versions = &self.record.versions;
+        versions.is_newer_than(&other.record.versions) && self.record(marks).is_some()
     }
 }
 

@@ -1,15 +1,14 @@
 //! One load for all who wait for the same key.
 
 use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
+use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keyauth_core::{KeyDigest, KeyRecord, LookupError, LookupErrorKind};
 use tokio::sync::watch;
 
-use crate::lease::Held;
 use crate::marks::Moment;
 
 const SHARDS: usize = 64;
@@ -26,8 +25,8 @@ pub(crate) struct Flights {
 #[derive(Debug)]
 pub(crate) struct Flight {
     id: u64,
-    /// The state of the lease when the load was sent.
-    sent: OnceLock<Held>,
+    /// Whether it was sent. Written and read under the shard's lock.
+    sent: AtomicBool,
     landed: watch::Sender<Option<Landed>>,
 }
 
@@ -35,10 +34,18 @@ pub(crate) struct Flight {
 #[derive(Clone, Debug)]
 pub(crate) struct Landed {
     pub(crate) outcome: Result<Option<Arc<KeyRecord>>, Failure>,
-    /// Whether the shared cache has answered, not the store.
-    pub(crate) shared: bool,
+    pub(crate) from: Source,
     /// Since when it is so.
     pub(crate) asked: Moment,
+}
+
+/// Who has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The store, when it was asked.
+    Store,
+    /// A cache: what it says is only good under a lease.
+    Cache,
 }
 
 /// An error for everybody who waits.
@@ -64,38 +71,31 @@ impl Flights {
     }
 
     /// Joins the load of a digest, or begins one where there is none, or where that under
-    /// way was sent and is `unfit` for those who come late. Says whether it has begun one,
+    /// way was sent and `late` callers cannot do with it. Says whether it has begun one,
     /// which the caller must then see to.
-    pub(crate) fn join(
-        &self,
-        digest: &KeyDigest,
-        unfit: impl FnOnce(Held) -> bool,
-    ) -> (Arc<Flight>, Place, Begun) {
+    pub(crate) fn join(&self, digest: &KeyDigest, late: Late) -> (Arc<Flight>, Place, Begun) {
         let mut shard = self.shard(digest);
-        let vacant = match shard.entry(*digest) {
-            Entry::Occupied(found) => match found.get().sent.get() {
-                None => return (Arc::clone(found.get()), Place::Early, Begun::ByAnother),
-                Some(held) if !unfit(*held) => {
-                    return (Arc::clone(found.get()), Place::Late, Begun::ByAnother);
-                }
-                // Whoever waits for it goes on waiting; it is only found by nobody any more.
-                Some(_) => Entry::Occupied(found),
-            },
-            vacant @ Entry::Vacant(_) => vacant,
-        };
+        if let Some(found) = shard.get(digest) {
+            let sent = found.sent.load(Ordering::Relaxed);
+            let place = if sent { Place::Late } else { Place::Early };
+            if place == Place::Early || late == Late::Join {
+                return (Arc::clone(found), place, Begun::ByAnother);
+            }
+            // Whoever waits for it goes on waiting; nobody finds it any more.
+        }
         let flight = Arc::new(Flight {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            sent: OnceLock::new(),
+            sent: AtomicBool::new(false),
             landed: watch::Sender::new(None),
         });
-        vacant.insert_entry(Arc::clone(&flight));
+        shard.insert(*digest, Arc::clone(&flight));
         (flight, Place::Early, Begun::Here)
     }
 
     /// Notes that a load is sent now: under the lock, so that nobody is early who came after.
-    pub(crate) fn send(&self, digest: &KeyDigest, flight: &Flight, held: impl FnOnce() -> Held) {
+    pub(crate) fn send(&self, digest: &KeyDigest, flight: &Flight) {
         let _shard = self.shard(digest);
-        let _ = flight.sent.set(held());
+        flight.sent.store(true, Ordering::Relaxed);
     }
 
     /// Ends a load. Who comes after this begins another one.
@@ -126,6 +126,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What those do who come when a load was sent already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// Join it.
+    Join,
+    /// Begin another.
+    LoadAnew,
+}
+
 /// Who has begun a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
@@ -134,26 +143,19 @@ pub(crate) enum Begun {
 }
 
 impl Flight {
-    /// The state of the lease when it was sent, if it was.
-    pub(crate) fn sent(&self) -> Option<Held> {
-        self.sent.get().copied()
-    }
-
     /// Waits until it is over.
-    pub(crate) async fn landed(&self) -> Landed {
+    pub(crate) async fn landed(&self) -> Option<Landed> {
         let mut landed = self.landed.subscribe();
-        let found = landed.wait_for(Option::is_some).await;
         // The sender is in `self`, so the channel is open.
-        found.ok().and_then(|found| found.clone()).unwrap_or_else(Landed::lost)
+        landed.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone())
     }
 }
 
 impl Landed {
     /// What those get who wait for a load whose task has panicked or was aborted.
-    pub(crate) fn lost() -> Self {
+    pub(crate) fn lost(asked: Moment) -> Self {
         let error = LookupError::unavailable("the task that loaded the key is gone");
-        let asked = Moment { applied: 0, breaks: 0 };
-        Self { outcome: Err(error.into()), shared: false, asked }
+        Self { outcome: Err(error.into()), from: Source::Store, asked }
     }
 }
 

@@ -5,17 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keyauth_core::{
-    Change, ChangeFeed, ChangeObserver, Clock, Continuity, FeedPage, Instance, KeyDigest,
-    KeyRecord, LookupError, LookupErrorKind, Peek,
+    Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, Instance, KeyDigest, KeyRecord,
+    LookupError, Peek,
 };
 use moka::sync::Cache;
 
 use crate::entry::{Entry, Jittered, Unknown};
-use crate::flight::{Begun, Failure, Flights};
+use crate::flight::{Begun, Failure, Flights, Late};
 use crate::lease::Lease;
-use crate::load::{LastFailure, Turns};
+use crate::load::{Landing, Turns};
 use crate::marks::Marks;
 use crate::observe::{self, Layer};
+use crate::outage::LastFailure;
 use crate::shared::Shared;
 use crate::{CacheOptions, Outage};
 
@@ -32,7 +33,7 @@ pub(crate) struct Inner<L> {
     pub(crate) lease: Lease,
     pub(crate) flights: Flights,
     pub(crate) turns: Turns,
-    pub(crate) last_failure: LastFailure,
+    pub(crate) outage: LastFailure,
     pub(crate) shared: Shared,
     /// Whether the feed is being read, or once was.
     pub(crate) started: AtomicBool,
@@ -56,17 +57,13 @@ impl<L> Inner<L> {
             lease: Lease::default(),
             flights: Flights::new(),
             turns: Turns::new(options.loads, options.waiting_loads, options.load_deadline),
-            last_failure: LastFailure::default(),
+            outage: LastFailure::default(),
             shared,
             started: AtomicBool::new(false),
             warned: std::sync::Once::new(),
             store,
             options,
         }
-    }
-
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.options.clock
     }
 
     pub(crate) fn uptime(&self) -> Duration {
@@ -108,7 +105,7 @@ impl<L> Inner<L> {
         let entry = self.records.get(digest)?;
         let record = entry.record(&self.marks).map(Arc::clone);
         if record.is_none() {
-            self.records.invalidate(digest);
+            // The load that follows takes its place.
             observe::evicted("stale");
         }
         record
@@ -119,7 +116,7 @@ impl<L> Inner<L> {
     fn cached_in_outage(&self, digest: &KeyDigest, now: Duration) -> Option<Arc<KeyRecord>> {
         let Outage::ServeCached(grace) = self.options.outage else { return None };
         let end = self.lease.end().filter(|end| now < *end + grace)?;
-        if !self.last_failure.is_recent(end, now) {
+        if !self.outage.is_recent(end, now) {
             return None;
         }
         let record = self.cached(digest)?;
@@ -130,31 +127,49 @@ impl<L> Inner<L> {
         Some(record)
     }
 
-    /// Applies what a poll brought that was sent at `sent`.
-    pub(crate) fn apply_page(&self, page: &FeedPage, sent: Duration) {
-        if self.shared.follow(&page.origin) {
+    /// Applies what a poll brought that was sent at `sent`. Says whether it has given a lease.
+    pub(crate) fn apply_page(&self, page: &FeedPage, sent: Duration) -> Leased {
+        let another_history = self.shared.follow(&page.origin);
+        if another_history {
+            self.lease.give_back();
             self.marks.change_history();
-            self.drop_all();
         } else if page.continuity == Continuity::Broken {
             self.marks.break_off();
-            self.drop_all();
         }
-        self.marks.apply(&page.changes);
+        if another_history || page.continuity == Continuity::Broken {
+            if self.records.entry_count() > 0 {
+                observe::broke_off();
+            }
+            self.records.invalidate_all();
+            self.unknown.invalidate_all();
+        }
+        self.marks.apply(&page.changes, self.uptime());
+        if another_history {
+            // What this process has changed since the poll was sent was marked in the history
+            // before. The next poll brings it again.
+            return Leased::NotYet;
+        }
         if page.continuity == Continuity::Unbroken {
             page.ages.iter().copied().for_each(observe::propagated);
         }
         // Only now: under a lease, all changes that the poll has seen are applied.
-        self.lease.renew(sent + self.options.max_staleness, self.uptime());
+        self.lease.renew(sent + self.options.max_staleness);
+        Leased::Yes
     }
 
-    /// Frees what a break has made worthless. Correctness does not need it.
-    fn drop_all(&self) {
-        if self.records.entry_count() > 0 {
-            observe::broke_off();
-        }
-        self.records.invalidate_all();
-        self.unknown.invalidate_all();
+    /// Does what is better not done on the way of a request: frees what has gone.
+    pub(crate) fn tidy(&self) {
+        self.records.run_pending_tasks();
+        self.unknown.run_pending_tasks();
+        self.marks.tidy();
     }
+}
+
+/// Whether a poll has given a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leased {
+    Yes,
+    NotYet,
 }
 
 impl<L: ChangeFeed + 'static> Inner<L> {
@@ -173,39 +188,37 @@ impl<L: ChangeFeed + 'static> Inner<L> {
                 Peek::Unknown => return Ok(None),
                 _ => {}
             }
-            let unfit = |held| !self.lease.unbroken(held, self.uptime());
-            let (flight, place, begun) = self.flights.join(digest, unfit);
+            let leased = self.lease.holds(self.uptime());
+            let late = if leased { Late::Join } else { Late::LoadAnew };
+            let (flight, place, begun) = self.flights.join(digest, late);
             match begun {
                 Begun::Here => {
-                    tokio::spawn(Arc::clone(self).fly(*digest, Arc::clone(&flight)));
+                    let (cache, flight) = (Arc::clone(self), Arc::clone(&flight));
+                    tokio::spawn(Landing { cache, digest: *digest, flight }.fly());
                 }
                 Begun::ByAnother => observe::shared_load(),
             }
-            let landed = flight.landed().await;
-            if landed.shared {
-                observe::hit(Layer::Shared);
-            }
-            if self.may_tell(digest, &flight, &landed, place) {
+            let Some(landed) = flight.landed().await else { continue };
+            if self.may_tell(digest, &landed, place) {
                 return landed.outcome.or_else(|failure| self.serve_in_outage(digest, failure));
             }
         }
         Err(LookupError::unavailable("the key changed faster than it could be read"))
     }
 
-    /// What is told when the store gave no answer.
+    /// What is told when there is no answer from the store.
     fn serve_in_outage(
         &self,
         digest: &KeyDigest,
         failure: Failure,
     ) -> Result<Option<Arc<KeyRecord>>, LookupError> {
-        let away = failure.kind() == LookupErrorKind::Unavailable;
-        let cached = away.then(|| self.cached_in_outage(digest, self.uptime())).flatten();
+        let cached = self.cached_in_outage(digest, self.uptime());
         cached.map(Some).ok_or_else(|| failure.into())
     }
 }
 
 impl<L: Send + Sync> ChangeObserver for Inner<L> {
     fn changed(&self, changes: &[Change]) {
-        self.marks.apply(changes);
+        self.marks.apply(changes, self.uptime());
     }
 }

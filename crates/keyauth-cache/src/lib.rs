@@ -46,6 +46,7 @@ mod lookup;
 mod marks;
 mod observe;
 mod options;
+mod outage;
 mod shared;
 
 pub use lookup::CachedLookup;

@@ -1,24 +1,21 @@
 //! Loading a record: from the shared cache, then from the store, within bounds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use keyauth_core::{ChangeFeed, KeyDigest, KeyRecord, LookupError, LookupErrorKind};
+use keyauth_core::{ChangeFeed, KeyDigest, KeyRecord, LookupError, LookupErrorKind, Peek};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::entry::{Entry, Unknown};
-use crate::flight::{Failure, Flight, Landed, Place};
+use crate::flight::{Failure, Flight, Landed, Place, Source};
 use crate::inner::Inner;
-use crate::lease::micros;
 use crate::marks::Moment;
-use crate::observe;
+use crate::observe::{self, Layer};
 
 /// How often a record that is older than a change already known is loaded.
 const ATTEMPTS: usize = 3;
-/// How long it is remembered that the store did not answer.
-const FAILURE_REMEMBERED: Duration = Duration::from_secs(1);
 
 /// The turns at asking the store.
 #[derive(Debug)]
@@ -63,76 +60,61 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The last time the store did not answer, in microseconds of uptime.
-#[derive(Debug, Default)]
-pub(crate) struct LastFailure {
-    /// When that attempt began.
-    began: AtomicU64,
-    /// When it failed.
-    failed: AtomicU64,
+/// A load that was begun, and that ends whatever becomes of the task it is moved into: also
+/// where that is dropped before it ever runs.
+pub(crate) struct Landing<L> {
+    pub(crate) cache: Arc<Inner<L>>,
+    pub(crate) digest: KeyDigest,
+    pub(crate) flight: Arc<Flight>,
 }
 
-impl LastFailure {
-    fn note(&self, began: Duration, now: Duration) {
-        self.began.store(micros(began), Ordering::Relaxed);
-        self.failed.store(micros(now), Ordering::Release);
-    }
-
-    /// Whether an attempt that began at `since` or later has failed within the last second.
-    pub(crate) fn is_recent(&self, since: Duration, now: Duration) -> bool {
-        let failed = self.failed.load(Ordering::Acquire);
-        let until = failed.saturating_add(micros(FAILURE_REMEMBERED));
-        failed > 0 && micros(now) < until && self.began.load(Ordering::Relaxed) >= micros(since)
-    }
-}
-
-/// Ends a load whatever becomes of its task.
-struct Landing<'a, L> {
-    inner: &'a Inner<L>,
-    digest: KeyDigest,
-    flight: &'a Flight,
-}
-
-impl<L> Drop for Landing<'_, L> {
+impl<L> Drop for Landing<L> {
     fn drop(&mut self) {
         // The first to land counts: this is for the case that nothing else did.
-        self.inner.flights.land(&self.digest, self.flight, Landed::lost());
+        let lost = Landed::lost(self.cache.marks.now());
+        self.cache.flights.land(&self.digest, &self.flight, lost);
     }
 }
 
-impl<L: ChangeFeed + 'static> Inner<L> {
-    /// Sees a load through. A task of its own, which no caller that goes away can cancel.
-    pub(crate) async fn fly(self: Arc<Self>, digest: KeyDigest, flight: Arc<Flight>) {
-        let landing = Landing { inner: &self, digest, flight: &flight };
-        let asked_at = self.clock().now();
-        let landed = self.load(&digest, &flight).await;
+impl<L: ChangeFeed + 'static> Landing<L> {
+    /// Sees the load through. For a task of its own, which no caller that goes away cancels.
+    pub(crate) async fn fly(self) {
+        let Self { cache, digest, flight } = &self;
+        let (asked_at, origin) = (cache.options.clock.now(), cache.shared.origin());
+        let landed = cache.load(digest, flight).await;
         let fresh = match &landed {
-            Landed { outcome: Ok(Some(record)), shared: false, .. } => Some(Arc::clone(record)),
+            Landed { outcome: Ok(Some(record)), from: Source::Store, .. } => Some(record.clone()),
             _ => None,
         };
-        self.flights.land(&digest, &flight, landed);
-        drop(landing);
+        cache.flights.land(digest, flight, landed);
         // Nobody waits for this any more.
-        if let Some(record) = fresh {
-            self.shared.put(&digest, &record, asked_at).await;
+        if let (Some(record), Some(origin)) = (fresh, origin) {
+            cache.shared.put(&origin, digest, &record, asked_at).await;
         }
     }
+}
 
+type Answer = Result<Option<Arc<KeyRecord>>, LookupError>;
+
+impl<L: ChangeFeed + 'static> Inner<L> {
     async fn load(&self, digest: &KeyDigest, flight: &Flight) -> Landed {
         let asked = self.marks.now();
         if self.lease.holds(self.uptime()) {
-            // The lease lets late callers share what comes of this, whoever answers.
-            self.send(digest, flight);
-            if let Some(record) = self.shared.get(digest).await.map(Arc::new) {
-                if self.keep(digest, Arc::clone(&record), asked) {
-                    return Landed { outcome: Ok(Some(record)), shared: true, asked };
-                }
-                observe::rejected_fill("shared");
+            let cached = |found| Landed { outcome: Ok(found), from: Source::Cache, asked };
+            // Another load may have landed since the caller looked.
+            match self.peek(digest) {
+                Peek::Found(record) => return cached(Some(record)),
+                Peek::Unknown => return cached(None),
+                _ => {}
+            }
+            if let Some(record) = self.ask_shared(digest, flight, asked).await {
+                observe::hit(Layer::Shared);
+                return cached(Some(record));
             }
         }
         let (outcome, asked) = match self.turns.take().await {
             Ok(_turn) => {
-                self.send(digest, flight);
+                self.flights.send(digest, flight);
                 self.ask_store(digest).await
             }
             Err(error) => (Err(error), asked),
@@ -140,14 +122,28 @@ impl<L: ChangeFeed + 'static> Inner<L> {
         observe::loaded(match &outcome {
             Ok(Some(_)) => "found",
             Ok(None) => "unknown",
-            Err(error) if error.kind() == LookupErrorKind::Overloaded => "overloaded",
-            Err(_) => "unavailable",
+            Err(error) => error.kind().code(),
         });
-        Landed { outcome: outcome.map_err(Failure::from), shared: false, asked }
+        Landed { outcome: outcome.map_err(Failure::from), from: Source::Store, asked }
     }
 
-    fn send(&self, digest: &KeyDigest, flight: &Flight) {
-        self.flights.send(digest, flight, || self.lease.state(self.uptime()));
+    async fn ask_shared(
+        &self,
+        digest: &KeyDigest,
+        flight: &Flight,
+        asked: Moment,
+    ) -> Option<Arc<KeyRecord>> {
+        let origin = self.shared.origin()?;
+        if !self.marks.are_complete(self.uptime()) {
+            return None;
+        }
+        self.flights.send(digest, flight);
+        let record = Arc::new(self.shared.get(&origin, digest).await?);
+        if self.keep(digest, Arc::clone(&record), asked) {
+            return Some(record);
+        }
+        observe::rejected_fill("shared");
+        None
     }
 
     /// Asks the store until the answer is no older than what is known already. Says at
@@ -156,15 +152,14 @@ impl<L: ChangeFeed + 'static> Inner<L> {
         let mut asked = self.marks.now();
         for attempt in 0..ATTEMPTS {
             asked = self.marks.now();
-            // Only under a lease would it be noticed that an answer is stale.
-            let lax = attempt == 0 && self.lease.holds(self.uptime());
+            let now = self.uptime();
+            // Only under a lease, and with all marks, would it be noticed that it is stale.
+            let lax = attempt == 0 && self.lease.holds(now) && self.marks.are_complete(now);
             match self.ask_once(digest, lax).await {
                 Ok(Some(record)) if self.keep(digest, Arc::clone(&record), asked) => {
                     return (Ok(Some(record)), asked);
                 }
                 Ok(Some(_)) => observe::rejected_fill("store"),
-                // A replica that has not heard of a secret yet.
-                Ok(None) if lax && self.marks.may_be_new_since(digest, 0) => {}
                 Ok(None) => {
                     self.unknown.insert(*digest, Unknown::since(asked));
                     return (Ok(None), asked);
@@ -178,6 +173,8 @@ impl<L: ChangeFeed + 'static> Inner<L> {
 
     async fn ask_once(&self, digest: &KeyDigest, lax: bool) -> Answer {
         let began = self.uptime();
+        let deadline = self.options.load_deadline;
+        self.outage.probe(began, deadline);
         let answer = async {
             if lax {
                 self.store.find_perhaps_stale(digest).await
@@ -185,12 +182,13 @@ impl<L: ChangeFeed + 'static> Inner<L> {
                 self.store.find(digest).await
             }
         };
-        let answer = timeout(self.options.load_deadline, answer).await;
-        let answer = answer.map_err(LookupError::unavailable).flatten();
-        if let Err(error) = &answer
-            && error.kind() == LookupErrorKind::Unavailable
-        {
-            self.last_failure.note(began, self.uptime());
+        let answer = timeout(deadline, answer).await.map_err(LookupError::unavailable).flatten();
+        match &answer {
+            Ok(_) => self.outage.end(),
+            Err(error) if error.kind() == LookupErrorKind::Unavailable => {
+                self.outage.begin(began, self.uptime());
+            }
+            Err(_) => {}
         }
         answer
     }
@@ -202,33 +200,27 @@ impl<L: ChangeFeed + 'static> Inner<L> {
         };
         // A load that was slow must not put its older record over a newer one.
         self.records.entry(*digest).and_upsert_with(|old| match old.map(moka::Entry::into_value) {
-            Some(old) if !old.is_outdated_by(&entry) => old,
+            Some(old) if old.outlives(&entry, &self.marks) => old,
             _ => entry,
         });
         true
     }
 
     /// Whether what came of a load may be told to a caller who came early or late.
-    pub(crate) fn may_tell(
-        &self,
-        digest: &KeyDigest,
-        flight: &Flight,
-        landed: &Landed,
-        place: Place,
-    ) -> bool {
-        // What the store says to somebody who waited before it was asked is true for him,
-        // lease or no lease. All else may be older than a change made before he came, and
-        // only a lease without a gap says that such a change would be known here.
-        let late = place == Place::Late;
-        let leased = || flight.sent().is_some_and(|sent| self.lease.unbroken(sent, self.uptime()));
+    pub(crate) fn may_tell(&self, digest: &KeyDigest, landed: &Landed, place: Place) -> bool {
+        // What the store says to somebody who waited before it was asked is true for him. All
+        // else may be older than a change made before he came. Under a lease such a change
+        // has left its mark, or is younger than `max_staleness`.
+        let needs_lease = place == Place::Late || landed.from == Source::Cache;
+        let now = self.marks.now();
+        let holds = || self.lease.holds(self.uptime()) && now.breaks == landed.asked.breaks;
         match &landed.outcome {
-            Ok(Some(record)) => ((!late && !landed.shared) || leased()) && self.marks.admit(record),
+            Ok(Some(record)) => (!needs_lease || holds()) && self.marks.admit(record, now),
             Ok(None) => {
-                !late || (leased() && Unknown::since(landed.asked).holds(digest, &self.marks))
+                let unknown = Unknown::since(landed.asked);
+                !needs_lease || (holds() && unknown.holds(digest, &self.marks))
             }
             Err(_) => true,
         }
     }
 }
-
-type Answer = Result<Option<Arc<KeyRecord>>, LookupError>;

@@ -76,18 +76,24 @@ pub(crate) fn propagated(age: Duration) {
 }
 
 pub(crate) fn polled(lease_held: bool, marks: u64) {
+    lease(lease_held);
     #[cfg(feature = "metrics")]
     {
-        metrics::gauge!("keyauth_cache_lease_held").set(f64::from(u8::from(lease_held)));
         let marks = u32::try_from(marks).unwrap_or(u32::MAX);
         metrics::gauge!("keyauth_cache_marks").set(f64::from(marks));
     }
-    let _ = (lease_held, marks);
+    let _ = marks;
+}
+
+fn lease(held: bool) {
+    #[cfg(feature = "metrics")]
+    metrics::gauge!("keyauth_cache_lease_held").set(f64::from(u8::from(held)));
+    let _ = held;
 }
 
 pub(crate) fn poll_failed(error: &LookupError, lease_held: bool, first: bool) {
     count!("keyauth_cache_poll_failures_total");
-    polled(lease_held, 0);
+    lease(lease_held);
     let source = std::error::Error::source(error).map(tracing::field::display);
     // Each failure of an outage would be a line a second.
     if first {

@@ -89,10 +89,10 @@ impl CacheOptions {
 
     /// How long what is cached may be served after the last poll for changes was sent that
     /// succeeded: the bound on how late a change made elsewhere arrives when every hint is
-    /// lost. Default: 5 s; at least 1 s.
+    /// lost. Default: 5 s; from 1 s to 1 h.
     #[must_use]
     pub fn max_staleness(self, max_staleness: Duration) -> Self {
-        let max_staleness = max_staleness.max(Duration::from_secs(1));
+        let max_staleness = max_staleness.clamp(Duration::from_secs(1), Duration::from_secs(3_600));
         let poll_interval = self.poll_interval.min(max_staleness / 3);
         Self { max_staleness, poll_interval, ..self }
     }
@@ -105,9 +105,16 @@ impl CacheOptions {
         Self { poll_interval: interval.clamp(least, self.max_staleness / 3), ..self }
     }
 
-    /// What to do while the store does not answer. Default: serve what is cached for 60 s.
+    /// What to do while the store does not answer. Default: serve what is cached for 60 s; a
+    /// day at most.
     #[must_use]
     pub fn outage(self, outage: Outage) -> Self {
+        let outage = match outage {
+            Outage::ServeCached(grace) => {
+                Outage::ServeCached(grace.min(Duration::from_secs(86_400)))
+            }
+            Outage::Strict => Outage::Strict,
+        };
         Self { outage, ..self }
     }
 
@@ -125,7 +132,8 @@ impl CacheOptions {
     }
 
     /// After how long a record is loaded anew although nothing has changed; each a little
-    /// earlier than this, so that not all go at once. Default: 15 min; 1 h at most.
+    /// earlier than this, so that not all go at once. What is loaded may come from a shared
+    /// cache, where it is for 15 min at most. Default: 15 min; 1 h at most.
     #[must_use]
     pub fn lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime: lifetime.min(Duration::from_secs(3_600)), ..self }
@@ -157,10 +165,11 @@ impl CacheOptions {
         Self { waiting_loads: waiting, ..self }
     }
 
-    /// How long a lookup waits for its turn, and then for the store. Default: 1 s each.
+    /// How long a lookup waits for its turn, and then for the store. Default: 1 s each; a
+    /// minute at most.
     #[must_use]
     pub fn load_deadline(self, deadline: Duration) -> Self {
-        Self { load_deadline: deadline, ..self }
+        Self { load_deadline: deadline.min(Duration::from_secs(60)), ..self }
     }
 
     /// How long a mark must be kept: longer than whatever is compared with it lives.

@@ -25,6 +25,9 @@ const DEADLINE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How far the clocks of two instances may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(600);
+/// How long a record may be in a shared cache. With the skew still shorter than the least time
+/// that a store keeps changes for: an instance that starts knows of every change since.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(900);
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -78,6 +81,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn none(clock: Arc<dyn Clock>, lifetime: Duration) -> Self {
         let origin = RwLock::new(None);
+        let lifetime = lifetime.min(LONGEST_LIFETIME);
         Self { cache: None, origin, clock, lifetime, paused_until: AtomicU64::new(0) }
     }
 
@@ -94,35 +98,43 @@ impl Shared {
         current.replace(Arc::new(origin.clone())).is_some()
     }
 
+    /// The history that is current, where there is a cache to use.
+    pub(crate) fn origin(&self) -> Option<Arc<Origin>> {
+        self.cache.as_ref()?;
+        self.origin.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Reads a record. Whatever is wrong with it or with the cache, it is a miss.
-    pub(crate) async fn get(&self, digest: &KeyDigest) -> Option<KeyRecord> {
-        let (cache, origin) = self.usable()?;
+    pub(crate) async fn get(&self, origin: &Origin, digest: &KeyDigest) -> Option<KeyRecord> {
+        let cache = self.usable()?;
         let found = tokio::time::timeout(DEADLINE, cache.get(&origin.name, digest)).await;
         let sealed = self.answer(found)??;
-        let opened = open(&origin, digest, &sealed).filter(|opened| self.is_recent(opened));
+        let opened = open(origin, digest, &sealed).filter(|opened| self.is_recent(opened));
         if opened.is_none() {
             observe::refused_shared_entry();
         }
         opened.map(|opened| opened.record)
     }
 
-    /// Writes a record that was asked for at a time, if nobody has written a newer one.
-    pub(crate) async fn put(&self, digest: &KeyDigest, record: &KeyRecord, asked_at: Timestamp) {
-        let Some((cache, origin)) = self.usable() else { return };
-        let content = Content { asked_at, record };
-        let Some(sealed) = seal(&origin, digest, &content) else { return };
+    /// Writes a record that was asked for at a time, under the history that was current then,
+    /// if nobody has written a newer one.
+    pub(crate) async fn put(
+        &self,
+        origin: &Origin,
+        digest: &KeyDigest,
+        record: &KeyRecord,
+        asked_at: Timestamp,
+    ) {
+        let Some(cache) = self.usable() else { return };
+        let Some(sealed) = seal(origin, digest, &Content { asked_at, record }) else { return };
         let entry = SharedEntry { versions: record.versions, sealed, lifetime: self.lifetime };
         let written = tokio::time::timeout(DEADLINE, cache.put(&origin.name, digest, entry)).await;
         self.answer(written);
     }
 
-    fn usable(&self) -> Option<(&dyn DynSharedCache, Arc<Origin>)> {
-        let cache = self.cache.as_deref()?;
-        if micros(self.clock.uptime()) < self.paused_until.load(Ordering::Relaxed) {
-            return None;
-        }
-        let origin = self.origin.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Some((cache, origin?))
+    fn usable(&self) -> Option<&dyn DynSharedCache> {
+        let paused = micros(self.clock.uptime()) < self.paused_until.load(Ordering::Relaxed);
+        self.cache.as_deref().filter(|_| !paused)
     }
 
     fn answer<T>(
@@ -144,8 +156,9 @@ impl Shared {
     /// told to must not be believed.
     fn is_recent(&self, opened: &Content<KeyRecord>) -> bool {
         let now = self.clock.now();
-        let (early, late) = (now.min(opened.asked_at), now.max(opened.asked_at));
-        late.saturating_duration_since(early) <= self.lifetime + CLOCK_SKEW
+        let age = now.saturating_duration_since(opened.asked_at);
+        let ahead = opened.asked_at.saturating_duration_since(now);
+        age <= self.lifetime + CLOCK_SKEW && ahead <= CLOCK_SKEW
     }
 }
 

@@ -11,6 +11,7 @@ use keyauth_core::{
 };
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgPool, SqlStr};
+use tokio::sync::RwLock;
 
 use crate::OpenError;
 use crate::keys::{insert_key, lock_key, lock_live_key, read_key, update_key, uuid};
@@ -40,6 +41,9 @@ pub struct PostgresStore {
     /// For sessions of our own: the feed and migrations.
     direct: Arc<PgConnectOptions>,
     observers: Arc<ChangeObservers>,
+    /// Held for reading from a commit until its changes are told. Whoever finds that there is
+    /// nothing left to change waits for it, so that it was told when the call returns.
+    telling: Arc<RwLock<()>>,
     find: SqlStr,
 }
 
@@ -50,8 +54,16 @@ impl PostgresStore {
         pool: PgPool,
         direct: PgConnectOptions,
     ) -> Self {
-        let (observers, find) = (Arc::default(), schema.sql(FIND));
-        Self { issuer, schema, pool, replica: None, direct: Arc::new(direct), observers, find }
+        Self {
+            find: schema.sql(FIND),
+            issuer,
+            schema,
+            pool,
+            replica: None,
+            direct: Arc::new(direct),
+            observers: Arc::default(),
+            telling: Arc::default(),
+        }
     }
 
     /// Issues by another keyring or clock.
@@ -83,7 +95,7 @@ impl PostgresStore {
     /// Lets a replica answer lookups of caches, which notice what is older than a change they
     /// know of and ask the primary then. Whoever looks up without a cache asks the primary.
     ///
-    /// The replica must not lag by ten minutes or more.
+    /// The replica must not lag by half an hour or more.
     #[must_use]
     pub fn with_replica(self, replica: PgPool) -> Self {
         Self { replica: Some(replica), ..self }
@@ -109,6 +121,10 @@ impl PostgresStore {
 
     pub(crate) fn observers(&self) -> &ChangeObservers {
         &self.observers
+    }
+
+    pub(crate) fn telling(&self) -> &RwLock<()> {
+        &self.telling
     }
 
     async fn find_on(
@@ -189,7 +205,9 @@ impl KeyLookup for PostgresStore {
     ) -> Result<Option<Arc<KeyRecord>>, LookupError> {
         if let Some(replica) = &self.replica {
             match self.find_on(replica, digest, REPLICA_DEADLINE).await {
-                Ok(found) => return Ok(found),
+                Ok(Some(found)) => return Ok(Some(found)),
+                // It may not have heard of the key yet.
+                Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "the replica gave no answer"),
             }
         }

@@ -44,13 +44,7 @@ impl PostgresStore {
     ) -> Option<Result<T, StoreError>> {
         let outcome = match outcome {
             Ok(value) => match self.changes_of(&mut transaction).await {
-                Ok(changes) => match transaction.commit().await {
-                    Ok(()) => {
-                        self.observers().tell(&changes);
-                        Ok(value)
-                    }
-                    Err(error) => Err(StoreError::unavailable(error)),
-                },
+                Ok(changes) => self.commit(transaction, &changes).await.map(|()| value),
                 Err(error) => Err(error),
             },
             Err(error) => {
@@ -64,6 +58,22 @@ impl PostgresStore {
             Err(error) if *attempt < ATTEMPTS && is_transient(error) => None,
             _ => Some(outcome),
         }
+    }
+
+    async fn commit(
+        &self,
+        transaction: PgTransaction<'static>,
+        changes: &[Change],
+    ) -> Result<(), StoreError> {
+        let telling = self.telling().read().await;
+        transaction.commit().await.map_err(StoreError::unavailable)?;
+        self.observers().tell(changes);
+        drop(telling);
+        if changes.is_empty() {
+            // What this call has found done may not have been told of yet.
+            drop(self.telling().write().await);
+        }
+        Ok(())
     }
 
     /// What the triggers have told of in this transaction.

@@ -6,7 +6,7 @@ use keyauth_core::{
 };
 
 use crate::SqliteStore;
-use crate::statement::{commit, execute, require_group, require_owner, require_tenant};
+use crate::statement::{execute, require_group, require_owner, require_tenant};
 
 impl Directory for SqliteStore {
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
@@ -19,7 +19,7 @@ impl Directory for SqliteStore {
         .bind(tenant.status.as_str())
         .bind(tenant.custom_keys.as_str());
         execute(&mut transaction, statement).await?;
-        commit(transaction).await
+        transaction.commit().await
     }
 
     async fn put_owner(&self, owner: &Owner) -> Result<(), StoreError> {
@@ -33,7 +33,7 @@ impl Directory for SqliteStore {
         .bind(owner.id.as_str())
         .bind(owner.status.as_str());
         execute(&mut transaction, statement).await?;
-        commit(transaction).await
+        transaction.commit().await
     }
 
     async fn put_group(&self, group: &Group) -> Result<(), StoreError> {
@@ -49,7 +49,7 @@ impl Directory for SqliteStore {
         .bind(group.kind.as_str())
         .bind(group.status.as_str());
         execute(&mut transaction, statement).await?;
-        commit(transaction).await
+        transaction.commit().await
     }
 
     async fn add_member(
@@ -69,7 +69,7 @@ impl Directory for SqliteStore {
         .bind(group.as_str())
         .bind(owner.as_str());
         execute(&mut transaction, statement).await?;
-        commit(transaction).await
+        transaction.commit().await
     }
 
     async fn remove_member(
@@ -85,7 +85,7 @@ impl Directory for SqliteStore {
                 .bind(group.as_str())
                 .bind(owner.as_str());
         execute(&mut transaction, statement).await?;
-        commit(transaction).await
+        transaction.commit().await
     }
 
     async fn put_subscription(
@@ -109,6 +109,6 @@ impl Directory for SqliteStore {
         .bind(subscription.status.as_str())
         .bind(subscription.ends_at.map(Timestamp::as_micros));
         execute(&mut transaction, statement).await?;
-        commit(transaction).await
+        transaction.commit().await
     }
 }

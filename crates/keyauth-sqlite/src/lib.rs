@@ -33,15 +33,21 @@
 //! Several processes may share one file on one machine, not over a network file system.
 //! [`sqlx`] is the crate to make pools with.
 
+mod change;
 mod directory;
+mod feed;
+mod instance;
 mod keys;
 mod migrate;
 mod open;
+mod propagation;
 mod row;
 mod secrets;
 mod statement;
 mod store;
+mod transaction;
 
+pub use feed::SqliteFeedReader;
 pub use open::{OpenError, OpenErrorKind};
 pub use sqlx;
 pub use store::SqliteStore;

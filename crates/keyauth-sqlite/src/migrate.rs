@@ -9,8 +9,10 @@ use crate::{OpenError, OpenErrorKind};
 const TABLE: &str = "_keyauth_migrations";
 
 /// Every migration there ever was, oldest first. Those that were released never change.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "keys", include_str!("../migrations/0001_keys.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "keys", include_str!("../migrations/0001_keys.sql")),
+    (2, "changes", include_str!("../migrations/0002_changes.sql")),
+];
 
 /// The version that this code reads and writes.
 const LATEST: i64 = match MIGRATIONS.as_slice() {

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use keyauth_core::{
     AddressRules, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, OwnerId, SecretId,
-    Subscription, TenantId, Timestamp,
+    Subscription, TenantId, Timestamp, Version, Versions,
 };
 use serde::de::DeserializeOwned;
 use sqlx::Row;
@@ -63,6 +63,16 @@ pub(crate) fn record(row: &SqliteRow) -> Result<KeyRecord, DecodeError> {
         None => None,
     };
     Ok(KeyRecord {
+        versions: Versions {
+            everything: version(row, "everything_version")?,
+            tenant: version(row, "tenant_version")?,
+            owner: version(row, "owner_version")?,
+            group: match key.group {
+                Some(_) => version(row, "group_version")?,
+                None => Version::ZERO,
+            },
+            key: version(row, "key_version")?,
+        },
         secret: SecretId::from_bytes(row.try_get::<&[u8], _>("secret_id")?.try_into()?),
         secret_ends_at: time(row, "secret_ends_at")?,
         tenant: row.try_get::<&str, _>("tenant_status")?.parse()?,
@@ -87,6 +97,10 @@ fn group_access(row: &SqliteRow) -> Result<GroupAccess, DecodeError> {
         member: row.try_get("member")?,
         subscription,
     })
+}
+
+pub(crate) fn version(row: &SqliteRow, column: &str) -> Result<Version, DecodeError> {
+    Ok(Version::try_from(row.try_get::<i64, _>(column)?)?)
 }
 
 pub(crate) fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, DecodeError> {

@@ -1,7 +1,6 @@
 //! What statements have in common.
 
 use keyauth_core::{GroupId, OwnerId, StoreError, TenantId};
-use sqlx::Transaction;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 
@@ -14,11 +13,6 @@ pub(crate) async fn execute(
     statement: Statement<'_>,
 ) -> Result<(), StoreError> {
     statement.execute(connection).await.map(drop).map_err(StoreError::unavailable)
-}
-
-/// Makes a change final.
-pub(crate) async fn commit(transaction: Transaction<'_, Sqlite>) -> Result<(), StoreError> {
-    transaction.commit().await.map_err(StoreError::unavailable)
 }
 
 pub(crate) async fn require_tenant(

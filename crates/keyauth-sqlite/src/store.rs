@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    Issuer, Key, KeyDigest, KeyId, KeyLookup, KeyPage, KeyPatch, KeyRecord, KeyRef, KeyStatus,
-    KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError, StoreErrorKind, Timestamp,
+    ChangeObservers, Issuer, Key, KeyDigest, KeyId, KeyLookup, KeyPage, KeyPatch, KeyRecord,
+    KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError,
+    StoreErrorKind, Timestamp,
 };
-use sqlx::sqlite::Sqlite;
-use sqlx::{SqlitePool, Transaction};
+use sqlx::SqlitePool;
+use tokio::sync::RwLock;
 
 use crate::keys::{insert_key, read_key, read_live_key, update_key};
 use crate::row::{self, key_columns};
 use crate::secrets::{insert_secret, require_secret_allowed};
-use crate::statement::{commit, execute, require_group};
+use crate::statement::{execute, require_group};
 
 /// How long a request waits for the record of its key. A little more than for a connection,
 /// so that a queue that is too long is told from a disk that does not answer.
@@ -30,15 +31,13 @@ pub struct SqliteStore {
     /// One connection: SQLite has one writer at a time, and those that wait for it must
     /// not keep lookups from theirs.
     writer: SqlitePool,
+    observers: Arc<ChangeObservers>,
+    telling: Arc<RwLock<()>>,
 }
 
 impl SqliteStore {
-    pub(crate) const fn from_parts(
-        issuer: Issuer,
-        readers: SqlitePool,
-        writer: SqlitePool,
-    ) -> Self {
-        Self { issuer, readers, writer }
+    pub(crate) fn from_parts(issuer: Issuer, readers: SqlitePool, writer: SqlitePool) -> Self {
+        Self { issuer, readers, writer, observers: Arc::default(), telling: Arc::default() }
     }
 
     /// Issues by another keyring or clock.
@@ -53,10 +52,20 @@ impl SqliteStore {
         self.writer.close().await;
     }
 
-    /// Begins a change. Immediately, because a transaction that turns from reading to
-    /// writing fails at once where another is writing, instead of waiting.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::unavailable)
+    pub(crate) const fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    pub(crate) const fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    pub(crate) fn observers(&self) -> &ChangeObservers {
+        &self.observers
+    }
+
+    pub(crate) fn telling(&self) -> &RwLock<()> {
+        &self.telling
     }
 }
 
@@ -72,11 +81,14 @@ impl KeyLookup for SqliteStore {
             ", s.id AS secret_id, s.ends_at AS secret_ends_at, \
              t.status AS tenant_status, o.status AS owner_status, \
              g.status AS group_status, g.kind AS group_kind, m.owner IS NOT NULL AS member, \
-             u.status AS subscription_status, u.ends_at AS subscription_ends_at \
+             u.status AS subscription_status, u.ends_at AS subscription_ends_at, \
+             d.version AS everything_version, t.version AS tenant_version, \
+             o.version AS owner_version, g.version AS group_version, k.version AS key_version \
              FROM secrets AS s \
              JOIN keys AS k ON k.id = s.key_id \
              JOIN tenants AS t ON t.id = k.tenant \
              JOIN owners AS o ON o.tenant = k.tenant AND o.id = k.owner \
+             JOIN deployment AS d ON d.only_row = 1 \
              LEFT JOIN groups AS g ON g.tenant = k.tenant AND g.id = k.group_id \
              LEFT JOIN memberships AS m \
              ON m.tenant = k.tenant AND m.group_id = k.group_id AND m.owner = k.owner \
@@ -120,7 +132,7 @@ impl KeyStore for SqliteStore {
         execute(&mut transaction, statement).await?;
         insert_key(&mut transaction, key).await?;
         insert_secret(&mut transaction, key.id, secret).await?;
-        commit(transaction).await
+        transaction.commit().await
     }
 
     async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
@@ -149,7 +161,7 @@ impl KeyStore for SqliteStore {
         }
         let new = patch.applied_to(&old)?;
         update_key(&mut transaction, key.id, patch).await?;
-        commit(transaction).await?;
+        transaction.commit().await?;
         Ok(new)
     }
 
@@ -162,6 +174,7 @@ impl KeyStore for SqliteStore {
         let mut transaction = self.begin().await?;
         let old = read_key(&mut transaction, key).await?;
         if old.status == status {
+            transaction.commit().await?;
             return Ok(old);
         }
         if old.status == KeyStatus::Revoked {
@@ -175,7 +188,7 @@ impl KeyStore for SqliteStore {
                 .bind(now.as_micros())
                 .bind(key.id.as_bytes().as_slice());
         execute(&mut transaction, statement).await?;
-        commit(transaction).await?;
+        transaction.commit().await?;
         Ok(Key { status, revoked_at, updated_at: now, ..old })
     }
 
@@ -202,7 +215,7 @@ impl KeyStore for SqliteStore {
             .bind(secret.created_at.as_micros())
             .bind(key.id.as_bytes().as_slice());
         execute(&mut transaction, statement).await?;
-        commit(transaction).await?;
+        transaction.commit().await?;
         Ok(Key { hint: secret.hint.clone(), updated_at: secret.created_at, ..old })
     }
 

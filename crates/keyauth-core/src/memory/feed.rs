@@ -57,14 +57,19 @@ pub struct MemoryFeedReader {
 
 impl FeedReader for MemoryFeedReader {
     async fn poll(&mut self) -> Result<FeedPage, LookupError> {
-        let fresh = new_origin()?;
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let history = &state.history;
         let unbroken = self.read.is_some_and(|read| read >= history.forgotten());
         let continuity = if unbroken { Continuity::Unbroken } else { Continuity::Broken };
         let changes: Vec<_> = history.since(self.read.unwrap_or(0)).cloned().collect();
         self.read = Some(history.told());
-        let origin = state.origin.get_or_init(|| fresh).clone();
+        let origin = match state.origin.get() {
+            Some(origin) => origin.clone(),
+            None => {
+                let origin = new_origin()?;
+                state.origin.get_or_init(|| origin).clone()
+            }
+        };
         let ages = vec![Duration::ZERO; changes.len()];
         Ok(FeedPage { continuity, origin, changes, ages })
     }

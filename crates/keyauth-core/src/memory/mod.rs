@@ -58,7 +58,8 @@ impl MemoryStore {
         let told = state.history.told();
         let outcome = change(&mut state);
         let changes: Vec<_> = state.history.since(told).cloned().collect();
-        drop(state);
+        // Still under the lock: whoever finds that nothing is left to change may count on
+        // everybody having been told.
         self.observers.tell(&changes);
         outcome
     }

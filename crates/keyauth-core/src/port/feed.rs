@@ -141,7 +141,7 @@ pub trait FeedReader: Send {
 pub struct FeedPage {
     /// Whether changes may have been missed since the page before.
     pub continuity: Continuity,
-    /// The history the changes are from.
+    /// The history the changes are from. The first page of another one is a broken one.
     pub origin: Origin,
     /// The changes, in no order.
     pub changes: Vec<Change>,
@@ -198,7 +198,7 @@ impl Debug for SealKey {
 /// Is told of changes made in this process.
 pub trait ChangeObserver: Send + Sync {
     /// These changes are durable. Called before the call that made them returns, so it must
-    /// not block.
+    /// not block, and must not call the store.
     fn changed(&self, changes: &[Change]);
 }
 

@@ -33,7 +33,8 @@ pub trait KeyLookup: Send + Sync {
     ) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, LookupError>> + Send;
 
     /// Finds a record for somebody who can tell when it is stale, and then asks
-    /// [`find`](KeyLookup::find): a replica that lags may answer.
+    /// [`find`](KeyLookup::find): a replica that lags may answer, by less than half an hour.
+    /// That a digest is unknown must be as true as that method's answer.
     fn find_perhaps_stale(
         &self,
         digest: &KeyDigest,

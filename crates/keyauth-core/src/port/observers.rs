@@ -28,7 +28,6 @@ impl ChangeObservers {
         if changes.is_empty() {
             return;
         }
-        // Not under the lock: an observer may take its time, or add another one.
         let observers = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for observer in observers.iter().filter_map(Weak::upgrade) {
             observer.changed(changes);

@@ -138,20 +138,25 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(missing: &[SilentInstance], waited: u64, timeout: u64, expected: Option<Propagation>) {
+    fn check(
+        missing: &[SilentInstance],
+        waited: u64,
+        timeout: u64,
+        expected: Option<&Propagation>,
+    ) {
         let found = Propagation::so_far(missing, secs(waited), secs(timeout)).break_value();
-        assert_eq!(found, expected);
+        assert_eq!(found.as_ref(), expected);
     }
 
     #[test]
     fn waiting_ends_with_the_last_answer_or_when_none_can_be_serving() {
         let missing = || vec!["a".into()];
-        check(&[], 0, 0, Some(Propagation::Acknowledged));
+        check(&[], 0, 0, Some(&Propagation::Acknowledged));
         check(&[instance(10)], 0, 100, None);
         check(&[instance(10)], 10, 100, None);
-        check(&[instance(10)], 11, 100, Some(Propagation::Elapsed { missing: missing() }));
-        check(&[instance(10)], 5, 5, Some(Propagation::TimedOut { missing: missing() }));
-        check(&[instance(10)], 11, 5, Some(Propagation::Elapsed { missing: missing() }));
+        check(&[instance(10)], 11, 100, Some(&Propagation::Elapsed { missing: missing() }));
+        check(&[instance(10)], 5, 5, Some(&Propagation::TimedOut { missing: missing() }));
+        check(&[instance(10)], 11, 5, Some(&Propagation::Elapsed { missing: missing() }));
         let two = [instance(10), instance(100)];
         check(&two, 20, 200, None);
     }

@@ -12,8 +12,8 @@ use crate::{KeyDigest, LookupError, Versions};
 ///
 /// # Contract
 ///
-/// * [`put`](SharedCache::put) writes only over what has no version above the new one's,
-///   compared and written in one step.
+/// * [`put`](SharedCache::put) writes nothing over an entry that [is
+///   newer](Versions::is_newer_than), compared and written in one step.
 /// * Entries may be lost at any time, and should be no later than their lifetime.
 /// * `namespace` keeps histories apart: an entry of one is never found in another.
 /// * Nothing but the digest names an entry, and nothing but the sealed bytes is its value.

@@ -74,14 +74,18 @@ pub struct Versions {
 }
 
 impl Versions {
-    /// Whether any of them is above its counterpart.
+    /// Whether a record of these is newer than one of the same key with the others.
+    ///
+    /// The key's own version decides. Only where that is the same are the others of the same
+    /// subjects: a key that changed its group has raised its version with that.
     #[must_use]
-    pub fn any_above(&self, other: &Self) -> bool {
-        self.everything > other.everything
-            || self.tenant > other.tenant
-            || self.owner > other.owner
-            || self.group > other.group
-            || self.key > other.key
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        self.key > other.key
+            || self.key == other.key
+                && (self.everything > other.everything
+                    || self.tenant > other.tenant
+                    || self.owner > other.owner
+                    || self.group > other.group)
     }
 }
 
@@ -100,5 +104,23 @@ impl KeyRecord {
         ]
         .into_iter()
         .chain(group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_version_decides_before_the_others() {
+        let versions = |key, group| Versions {
+            key: Version::new(key),
+            group: Version::new(group),
+            ..Versions::default()
+        };
+        assert!(versions(7, 0).is_newer_than(&versions(5, 100)), "it has left its group");
+        assert!(!versions(5, 100).is_newer_than(&versions(7, 0)));
+        assert!(versions(5, 101).is_newer_than(&versions(5, 100)));
+        assert!(!versions(5, 100).is_newer_than(&versions(5, 100)));
     }
 }

@@ -11,3 +11,4 @@ async fn open(issuer: Issuer) -> (SqliteStore, TempDir) {
 }
 
 keyauth_testkit::key_store_conformance!(open);
+keyauth_testkit::change_feed_conformance!(open);
