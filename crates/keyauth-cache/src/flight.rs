@@ -44,7 +44,7 @@ pub(crate) struct Landed {
 pub(crate) enum Source {
     /// The store, when it was asked.
     Store,
-    /// A cache: what it says is only good under a lease.
+    /// A cache, this process's or the shared one, under a lease.
     Cache,
 }
 

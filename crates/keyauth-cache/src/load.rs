@@ -208,17 +208,18 @@ impl<L: ChangeFeed + 'static> Inner<L> {
 
     /// Whether what came of a load may be told to a caller who came early or late.
     pub(crate) fn may_tell(&self, digest: &KeyDigest, landed: &Landed, place: Place) -> bool {
-        // What the store says to somebody who waited before it was asked is true for him. All
-        // else may be older than a change made before he came. Under a lease such a change
-        // has left its mark, or is younger than `max_staleness`.
-        let needs_lease = place == Place::Late || landed.from == Source::Cache;
+        // What comes of a load is true for those who waited before it was sent: the store is
+        // asked then, and caches only under a lease. For those who came later it may be older
+        // than a change made before they came. Under a lease such a change has left its mark,
+        // or is younger than `max_staleness`.
+        let late = place == Place::Late;
         let now = self.marks.now();
         let holds = || self.lease.holds(self.uptime()) && now.breaks == landed.asked.breaks;
         match &landed.outcome {
-            Ok(Some(record)) => (!needs_lease || holds()) && self.marks.admit(record, now),
+            Ok(Some(record)) => (!late || holds()) && self.marks.admit(record, now),
             Ok(None) => {
                 let unknown = Unknown::since(landed.asked);
-                !needs_lease || (holds() && unknown.holds(digest, &self.marks))
+                !late || (holds() && unknown.holds(digest, &self.marks))
             }
             Err(_) => true,
         }
