@@ -1,6 +1,6 @@
 //! The cache over a store in memory, with every race made by force.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
 mod conformance;
 mod lease;

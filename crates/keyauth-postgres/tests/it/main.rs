@@ -1,5 +1,11 @@
 //! The PostgreSQL store, on a real server.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod by_hand;
 mod conformance;
+mod feed;
+mod migrations;
+mod propagation;
+mod replica;
+mod world;

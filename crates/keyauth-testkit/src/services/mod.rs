@@ -13,10 +13,12 @@
 mod docker;
 mod local;
 mod postgres;
+mod proxy;
 mod redis;
 mod run;
 
 pub use postgres::PostgresDatabase;
+pub use proxy::FaultProxy;
 pub use redis::RedisKeyspace;
 
 /// A kind of server.

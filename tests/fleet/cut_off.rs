@@ -1,0 +1,80 @@
+//! Processes that cannot hear.
+
+use std::time::Duration;
+
+use keyauth_core::{ChangeFeed, KeyStore, NewKey, Propagation};
+use keyauth_postgres::PostgresStore;
+use keyauth_testkit::{FaultProxy, PostgresDatabase, Wire};
+
+use crate::instance::Instance;
+
+async fn world() -> (PostgresStore, PostgresDatabase) {
+    let database = PostgresDatabase::create().await;
+    let store = PostgresStore::connect(database.url()).await.expect("a server");
+    store.migrate().await.expect("a schema");
+    (store, database)
+}
+
+#[tokio::test]
+async fn a_process_that_was_stopped_serves_nothing_before_it_has_polled() {
+    // F5, with a staleness of one second in place of five, so that three are long.
+    let (store, database) = world().await;
+    let second = Duration::from_secs(1);
+    let mut stopped = Instance::start(database.url(), "stopped", second).await;
+    for _ in 0..3 {
+        let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
+        stopped.wait_for(key.reveal(), "admitted").await;
+        stopped.signal("-STOP").await;
+        store.revoke(&key).await.expect("revoked");
+        tokio::time::sleep(3 * second).await;
+        // What it is asked while it is stopped is the first that it sees.
+        stopped.command(&format!("verify {}", key.reveal())).await;
+        stopped.signal("-CONT").await;
+        assert_eq!(stopped.answer().await, "key_revoked");
+    }
+    stopped.end().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_cut_off_alone_is_named_and_mends_itself() {
+    // F4
+    let (store, database) = world().await;
+    let proxy = FaultProxy::to(database.url()).await;
+    let second = Duration::from_secs(1);
+    let mut cut_off = Instance::start(proxy.url(), "cut off", second).await;
+    let mut other = Instance::start(database.url(), "other", second).await;
+    let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
+    cut_off.wait_for(key.reveal(), "admitted").await;
+    other.wait_for(key.reveal(), "admitted").await;
+    for wire in [Wire::Dead, Wire::Cut] {
+        proxy.set_wire(wire);
+        let (_, propagation) =
+            store.revoke_and_wait(&key, 2 * second).await.expect("revoked all the same");
+        assert_eq!(other.verify(key.reveal()).await, "key_revoked");
+        assert_eq!(propagation, Propagation::TimedOut { missing: vec!["cut off".into()] });
+        // It has been told nothing, and the store does not answer.
+        let unknown = store.issuer().draft(NewKey::named("unknown")).expect("a key").into_issued();
+        assert_eq!(cut_off.verify(unknown.reveal()).await, "unavailable", "never a 401");
+    }
+    proxy.set_wire(Wire::Whole);
+    cut_off.wait_for(key.reveal(), "key_revoked").await;
+    other.end().await;
+    cut_off.end().await;
+}
+
+#[tokio::test]
+async fn a_process_that_was_killed_is_waited_for_and_no_longer_than_it_could_serve() {
+    let (store, database) = world().await;
+    let second = Duration::from_secs(1);
+    let killed = Instance::start(database.url(), "killed", second).await;
+    let serving = "SELECT count(*) FROM keyauth.instances WHERE applied IS NOT NULL";
+    while sqlx::query_scalar::<_, i64>(serving).fetch_one(store.pool()).await.expect("a count") < 1
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    killed.signal("-KILL").await;
+    let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
+    let (_, propagation) = store.revoke_and_wait(&key, 2 * second).await.expect("revoked");
+    // It is to be waited for as long as it may bridge an outage: a minute by default.
+    assert_eq!(propagation, Propagation::TimedOut { missing: vec!["killed".into()] });
+}
