@@ -43,7 +43,7 @@ CREATE TABLE keyauth.memberships (
     FOREIGN KEY (tenant, group_id) REFERENCES keyauth.groups (tenant, id) ON DELETE CASCADE,
     FOREIGN KEY (tenant, owner) REFERENCES keyauth.owners (tenant, id) ON DELETE CASCADE
 );
-CREATE INDEX memberships_by_owner ON keyauth.memberships (tenant, owner);
+CREATE INDEX memberships_by_owner ON keyauth.memberships (tenant, owner, group_id);
 
 CREATE TABLE keyauth.subscriptions (
     tenant text COLLATE "C" NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE keyauth.subscriptions (
     FOREIGN KEY (tenant, group_id) REFERENCES keyauth.groups (tenant, id) ON DELETE CASCADE,
     FOREIGN KEY (tenant, owner) REFERENCES keyauth.owners (tenant, id) ON DELETE CASCADE
 );
-CREATE INDEX subscriptions_by_owner ON keyauth.subscriptions (tenant, owner);
+CREATE INDEX subscriptions_by_owner ON keyauth.subscriptions (tenant, owner, group_id);
 
 CREATE TABLE keyauth.keys (
     id uuid PRIMARY KEY,

@@ -148,7 +148,7 @@ impl PostgresFeedReader {
              CASE WHEN pg_is_in_recovery() THEN NULL \
              ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline, \
              d.namespace, d.seal, (extract(epoch FROM d.history) * 1000)::bigint AS history \
-             FROM keyauth.deployment AS d";
+             FROM keyauth.deployment AS d WHERE d.only_row";
         // A pool of one, because that is what a listener is made with.
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -225,7 +225,7 @@ macro_rules! meta_columns {
          pg_backend_pid() AS pid, \
          (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())) AS started, \
          clock_timestamp() AS server, \
-         (SELECT namespace FROM keyauth.deployment) AS namespace, \
+         (SELECT namespace FROM keyauth.deployment WHERE only_row) AS namespace, \
          EXISTS (SELECT FROM keyauth.instances WHERE id = $1) AS registered"
     };
 }

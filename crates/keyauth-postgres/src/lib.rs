@@ -46,6 +46,8 @@ mod instance;
 mod keys;
 mod migrate;
 mod open;
+#[cfg(test)]
+mod plans;
 mod propagation;
 mod row;
 mod schema;

@@ -145,7 +145,7 @@ impl PostgresStore {
     }
 }
 
-const FIND: &str = concat!(
+pub(crate) const FIND: &str = concat!(
     "SELECT ",
     key_columns!(),
     ", s.id AS secret_id, s.ends_at AS secret_ends_at, \

@@ -34,5 +34,5 @@ pub use authenticator::{admission, at_once, authenticator};
 pub use clock::FakeClock;
 pub use gate::{Gated, GatedReader, Side, Wire};
 #[cfg(feature = "containers")]
-pub use services::{FaultProxy, PostgresDatabase, RedisKeyspace};
+pub use services::{FaultProxy, PostgresDatabase, PostgresServer, RedisKeyspace};
 pub use through::Through;

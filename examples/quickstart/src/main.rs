@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Json, Router};
+use keyauth_cache::CachedLookup;
 use keyauth_core::{
     Authenticator, IssuedKey, KeyPage, KeyStatus, KeyStore, NewKey, Scope, StoreError, TenantId,
 };
@@ -59,10 +60,11 @@ async fn run() -> Result<(), String> {
         return Err(format!("standard output is not to be written to: {error}"));
     }
 
+    let (auth, background) = Authenticator::new(CachedLookup::new(store.clone())).start();
     let app = Router::new()
         .route("/whoami", get(whoami))
         .route("/admin", get(admin).layer(RequireScope::new("admin")))
-        .layer(KeyAuthLayer::new(Authenticator::new(store.clone())))
+        .layer(KeyAuthLayer::new(auth))
         .into_make_service_with_connect_info::<SocketAddr>();
     let (stopping, mut stopped) = watch::channel(false);
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
@@ -78,6 +80,7 @@ async fn run() -> Result<(), String> {
         served = serving => served.map_err(|error| error.to_string()),
         () = overdue => Ok(()),
     };
+    background.shutdown().await;
     store.close().await;
     served
 }

@@ -4,6 +4,7 @@
 
 mod by_hand;
 mod conformance;
+mod crash;
 mod feed;
 mod migrations;
 mod propagation;

@@ -1,7 +1,7 @@
 //! Servers from binaries on this machine.
 
 use std::net::TcpListener;
-use std::process::Command;
+use std::path::Path;
 
 use super::{Service, run};
 
@@ -25,7 +25,22 @@ cd "$1"
 as "$bin/initdb" -D "$1/data" -U postgres --auth=trust --no-sync --locale=C --encoding=UTF8 \
     >/dev/null
 as "$bin/pg_ctl" -D "$1/data" -w -l "$1/log" \
-    -o "-p $2 -c listen_addresses=127.0.0.1 -c unix_socket_directories='$1'" start >/dev/null
+    -o "-p $2 -c listen_addresses=127.0.0.1 -c unix_socket_directories='$1' ${3:-}" \
+    start >/dev/null
+"#;
+
+/// Ends the server in the folder `$1` without letting it tidy up, and starts it again.
+const CRASH: &str = r#"
+set -eu
+bin=$(command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl 2>/dev/null | tail -n 1)
+as() { "$@"; }
+if [ "$(id -u)" = 0 ]; then
+    as() { su postgres -s /bin/sh -c 'exec "$@"' -- sh "$@"; }
+fi
+cd "$1"
+as "$bin" -D "$1/data" -m immediate -w stop >/dev/null
+[ "${2:-}" = remove ] || as "$bin" -D "$1/data" -w -l "$1/log" -o "$(sed 's/^[^ ]* //' \
+    "$1/data/postmaster.opts" | tr -d '"')" start >/dev/null
 "#;
 
 const REDIS: &str = r#"
@@ -43,6 +58,28 @@ echo "redis-server did not answer in 10 s" >&2
 exit 1
 "#;
 
+/// Starts a PostgreSQL of a test's own in a folder.
+pub(super) fn start_postgres(folder: &Path, port: u16, settings: &str) -> Result<(), String> {
+    let folder = folder.to_str().ok_or("the temporary folder's name is not UTF-8")?;
+    run_script(POSTGRES, &[folder, &port.to_string(), settings])
+}
+
+/// Ends it like the power cord, and starts it again.
+pub(super) fn crash_postgres(folder: &Path) -> Result<(), String> {
+    run_script(CRASH, &[folder.to_str().unwrap_or_default()])
+}
+
+/// Ends it for good.
+pub(super) fn remove_postgres(folder: &Path) -> Result<String, String> {
+    let outcome = run_script(CRASH, &[folder.to_str().unwrap_or_default(), "remove"]);
+    let _ = std::fs::remove_dir_all(folder);
+    outcome.map(|()| String::new())
+}
+
+fn run_script(script: &str, arguments: &[&str]) -> Result<(), String> {
+    super::server::run("sh", &[&["-c", script, "sh"], arguments].concat()).map(drop)
+}
+
 /// Starts a server that ends with the run, and gives its URL, or what is missing.
 pub(super) fn start(service: Service) -> Result<String, String> {
     let folder = run::folder().join(service.name());
@@ -59,11 +96,7 @@ pub(super) fn start(service: Service) -> Result<String, String> {
             (REDIS, "kill \"$(cat \"$1/pid\")\"", format!("redis://127.0.0.1:{port}"))
         }
     };
-    let outcome = Command::new("sh").args(["-c", script, "sh", folder, &port.to_string()]).output();
-    let outcome = outcome.map_err(|error| error.to_string())?;
-    if !outcome.status.success() {
-        return Err(String::from_utf8_lossy(&outcome.stderr).trim().to_owned());
-    }
+    run_script(script, &[folder, &port.to_string()])?;
     run::clean_up_after(service, stop, &[folder]);
     Ok(url)
 }

@@ -16,10 +16,12 @@ mod postgres;
 mod proxy;
 mod redis;
 mod run;
+mod server;
 
 pub use postgres::PostgresDatabase;
 pub use proxy::FaultProxy;
 pub use redis::RedisKeyspace;
+pub use server::PostgresServer;
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

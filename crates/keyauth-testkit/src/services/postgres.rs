@@ -49,7 +49,7 @@ impl Drop for PostgresDatabase {
     }
 }
 
-async fn execute(server: &str, sql: String) -> Result<(), sqlx::Error> {
+pub(super) async fn execute(server: &str, sql: String) -> Result<(), sqlx::Error> {
     let mut connection = PgConnection::connect(server).await?;
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
     connection.close().await
