@@ -1,7 +1,8 @@
-//! Several processes over one PostgreSQL: how a revoke reaches them, and what stops it.
+//! Several processes over one PostgreSQL, or one file: how a revoke reaches them, and what stops it.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod cut_off;
 mod instance;
+mod one_file;
 mod propagation;

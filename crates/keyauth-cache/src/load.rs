@@ -98,26 +98,23 @@ type Answer = Result<Option<Arc<KeyRecord>>, LookupError>;
 
 impl<L: ChangeFeed + 'static> Inner<L> {
     async fn load(&self, digest: &KeyDigest, flight: &Flight) -> Landed {
-        let asked = self.marks.now();
+        let mut asked = self.marks.now();
         if self.lease.holds(self.uptime()) {
-            let cached = |found| Landed { outcome: Ok(found), from: Source::Cache, asked };
-            // Another load may have landed since the caller looked.
-            match self.peek(digest) {
-                Peek::Found(record) => return cached(Some(record)),
-                Peek::Unknown => return cached(None),
-                _ => {}
-            }
-            if let Some(record) = self.ask_shared(digest, flight, asked).await {
-                observe::hit(Layer::Shared);
-                return cached(Some(record));
+            // Before any cache is asked, which those who come later must not profit from
+            // without a lease. What is sent without one is sent when it is the load's turn.
+            self.flights.send(digest, flight);
+            asked = self.marks.now();
+            if let Some(found) = self.ask_caches(digest, asked).await {
+                return Landed { outcome: Ok(found), from: Source::Cache, asked };
             }
         }
-        let (outcome, asked) = match self.turns.take().await {
+        let outcome = match self.turns.take().await {
             Ok(_turn) => {
                 self.flights.send(digest, flight);
+                asked = self.marks.now();
                 self.ask_store(digest).await
             }
-            Err(error) => (Err(error), asked),
+            Err(error) => Err(error),
         };
         observe::loaded(match &outcome {
             Ok(Some(_)) => "found",
@@ -127,48 +124,53 @@ impl<L: ChangeFeed + 'static> Inner<L> {
         Landed { outcome: outcome.map_err(Failure::from), from: Source::Store, asked }
     }
 
-    async fn ask_shared(
+    /// What caches know, if they know and there is a lease: this process's, since another
+    /// load may have landed after the caller looked, and then the shared one.
+    async fn ask_caches(
         &self,
         digest: &KeyDigest,
-        flight: &Flight,
         asked: Moment,
-    ) -> Option<Arc<KeyRecord>> {
-        let origin = self.shared.origin()?;
-        if !self.marks.are_complete(self.uptime()) {
+    ) -> Option<Option<Arc<KeyRecord>>> {
+        let now = self.uptime();
+        if !self.lease.holds(now) {
             return None;
         }
-        self.flights.send(digest, flight);
+        match self.peek(digest) {
+            Peek::Found(record) => return Some(Some(record)),
+            Peek::Unknown => return Some(None),
+            _ => {}
+        }
+        let origin = self.shared.origin().filter(|_| self.marks.are_complete(now))?;
         let record = Arc::new(self.shared.get(&origin, digest).await?);
         if self.keep(digest, Arc::clone(&record), asked) {
-            return Some(record);
+            observe::hit(Layer::Shared);
+            return Some(Some(record));
         }
         observe::rejected_fill("shared");
         None
     }
 
-    /// Asks the store until the answer is no older than what is known already. Says at
-    /// which moment it was asked.
-    async fn ask_store(&self, digest: &KeyDigest) -> (Answer, Moment) {
-        let mut asked = self.marks.now();
+    /// Asks the store until the answer is no older than what is known already.
+    async fn ask_store(&self, digest: &KeyDigest) -> Answer {
         for attempt in 0..ATTEMPTS {
-            asked = self.marks.now();
+            let asked = self.marks.now();
             let now = self.uptime();
             // Only under a lease, and with all marks, would it be noticed that it is stale.
             let lax = attempt == 0 && self.lease.holds(now) && self.marks.are_complete(now);
             match self.ask_once(digest, lax).await {
                 Ok(Some(record)) if self.keep(digest, Arc::clone(&record), asked) => {
-                    return (Ok(Some(record)), asked);
+                    return Ok(Some(record));
                 }
                 Ok(Some(_)) => observe::rejected_fill("store"),
                 Ok(None) => {
                     self.unknown.insert(*digest, Unknown::since(asked));
-                    return (Ok(None), asked);
+                    return Ok(None);
                 }
-                Err(error) => return (Err(error), asked),
+                Err(error) => return Err(error),
             }
         }
         let stale = "the store's answers are older than changes already known";
-        (Err(LookupError::unavailable(stale)), asked)
+        Err(LookupError::unavailable(stale))
     }
 
     async fn ask_once(&self, digest: &KeyDigest, lax: bool) -> Answer {
@@ -213,14 +215,13 @@ impl<L: ChangeFeed + 'static> Inner<L> {
         // than a change made before they came. Under a lease such a change has left its mark,
         // or is younger than `max_staleness`.
         let late = place == Place::Late;
+        // The lease first: what it rests on has been applied before it was given.
+        let leased = self.lease.holds(self.uptime());
         let now = self.marks.now();
-        let holds = || self.lease.holds(self.uptime()) && now.breaks == landed.asked.breaks;
+        let may = !late || (leased && now.breaks == landed.asked.breaks);
         match &landed.outcome {
-            Ok(Some(record)) => (!late || holds()) && self.marks.admit(record, now),
-            Ok(None) => {
-                let unknown = Unknown::since(landed.asked);
-                !late || (holds() && unknown.holds(digest, &self.marks))
-            }
+            Ok(Some(record)) => may && self.marks.admit(record, now),
+            Ok(None) => may && (!late || Unknown::since(landed.asked).holds(digest, &self.marks)),
             Err(_) => true,
         }
     }

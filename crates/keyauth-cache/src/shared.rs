@@ -24,9 +24,9 @@ const DEADLINE: Duration = Duration::from_millis(100);
 /// How long a shared cache that failed is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How far the clocks of two instances may differ.
-const CLOCK_SKEW: Duration = Duration::from_secs(600);
-/// How long a record may be in a shared cache. With the skew still shorter than the least time
-/// that a store keeps changes for: an instance that starts knows of every change since.
+const CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// How long a record may be in a shared cache. With the skew, which may count twice, still
+/// shorter than the half hour that a store keeps changes for at least: an instance that starts knows of every change since.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(900);
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -98,16 +98,17 @@ struct LastPoll {
 impl PostgresFeedReader {
     async fn poll_session(&mut self) -> Result<FeedPage, DecodeError> {
         let sent = self.registration.uptime();
-        if self.session.is_none() {
-            self.session = Some(self.connect().await?);
-        }
-        let Some(session) = &mut self.session else { return Err("no session".into()) };
+        // Taken out: a session whose poll fails, or is given up half way, is not used again.
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.connect().await?,
+        };
         if !self.registration.is_known() {
             self.registration.register(&mut session.listener).await?;
         }
-        let mut rows = read(&self.store, &self.registration, session).await?;
+        let mut rows = read(&self.store, &self.registration, &mut session).await?;
         let mut meta = Meta::of(&rows)?;
-        meta.check(session, &mut self.registration)?;
+        meta.check(&session, &mut self.registration)?;
 
         // What was trimmed may never have been read: by either clock, since both may be wrong.
         let gap = self.last.as_ref().map(|last| {
@@ -115,11 +116,13 @@ impl PostgresFeedReader {
             server.max(sent.saturating_sub(last.uptime))
         });
         let same_origin = self.last.as_ref().is_some_and(|last| last.origin == session.origin);
-        let unbroken = same_origin && gap.is_some_and(|gap| gap <= session.history / 2);
+        let unbroken =
+            same_origin && gap.is_some_and(|gap| gap <= session.history.min(meta.history) / 2);
+        session.history = meta.history;
         if !unbroken && session.snapshot.take().is_some() {
-            rows = read(&self.store, &self.registration, session).await?;
+            rows = read(&self.store, &self.registration, &mut session).await?;
             meta = Meta::of(&rows)?;
-            meta.check(session, &mut self.registration)?;
+            meta.check(&session, &mut self.registration)?;
         }
 
         let found = rows.iter().filter(|row| row.try_get::<&str, _>("kind").is_ok());
@@ -136,6 +139,7 @@ impl PostgresFeedReader {
         session.snapshot = Some(meta.snapshot);
         let origin = session.origin.clone();
         self.last = Some(LastPoll { uptime: sent, server: meta.server, origin: origin.clone() });
+        self.session = Some(session);
         let continuity = if unbroken { Continuity::Unbroken } else { Continuity::Broken };
         Ok(FeedPage { continuity, origin, changes, ages })
     }
@@ -147,7 +151,7 @@ impl PostgresFeedReader {
              (SELECT system_identifier FROM pg_control_system()) AS system, \
              CASE WHEN pg_is_in_recovery() THEN NULL \
              ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline, \
-             d.namespace, d.seal, (extract(epoch FROM d.history) * 1000)::bigint AS history \
+             d.namespace, d.seal, (extract(epoch FROM d.history) * 1000)::bigint AS history_ms \
              FROM keyauth.deployment AS d WHERE d.only_row";
         // A pool of one, because that is what a listener is made with.
         let pool = PgPoolOptions::new()
@@ -175,22 +179,23 @@ impl PostgresFeedReader {
             name: format!("{system:x}-{timeline}-{namespace}").into(),
             seal: SealKey::from_bytes(seal),
         };
-        let history = u64::try_from(hello.try_get::<i64, _>("history")?)?;
         Ok(Session {
             identity: Identity::of(&hello)?,
             origin,
             namespace,
-            history: Duration::from_millis(history),
+            history: history(&hello)?,
             snapshot: None,
             listener,
         })
     }
 
     async fn acknowledge_session(&mut self) -> Result<(), DecodeError> {
-        let Some(session) = &mut self.session else { return Ok(()) };
-        self.registration.acknowledge(&mut session.listener, &mut self.unacknowledged).await?;
-        let (uptime, history) = (self.registration.uptime(), session.history);
-        self.housekeeping.run_if_due(&mut session.listener, uptime, history).await?;
+        let Some(mut session) = self.session.take() else { return Ok(()) };
+        let listener = &mut session.listener;
+        self.registration.acknowledge(listener, &mut self.unacknowledged).await?;
+        let uptime = self.registration.uptime();
+        self.housekeeping.run_if_due(listener, uptime, session.history).await?;
+        self.session = Some(session);
         Ok(())
     }
 }
@@ -199,6 +204,10 @@ impl Identity {
     fn of(row: &PgRow) -> Result<Self, DecodeError> {
         Ok(Self { pid: row.try_get("pid")?, started: row.try_get("started")? })
     }
+}
+
+fn history(row: &PgRow) -> Result<Duration, DecodeError> {
+    Ok(Duration::from_millis(u64::try_from(row.try_get::<i64, _>("history_ms")?)?))
 }
 
 /// Asks for what the session has not seen, in one statement and so in one snapshot.
@@ -226,6 +235,8 @@ macro_rules! meta_columns {
          (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())) AS started, \
          clock_timestamp() AS server, \
          (SELECT namespace FROM keyauth.deployment WHERE only_row) AS namespace, \
+         (SELECT (extract(epoch FROM history) * 1000)::bigint \
+         FROM keyauth.deployment WHERE only_row) AS history_ms, \
          EXISTS (SELECT FROM keyauth.instances WHERE id = $1) AS registered"
     };
 }
@@ -256,6 +267,7 @@ struct Meta {
     server: Timestamp,
     identity: Identity,
     namespace: Uuid,
+    history: Duration,
     in_recovery: bool,
     registered: bool,
 }
@@ -268,6 +280,7 @@ impl Meta {
             server: row.try_get::<PgTime, _>("server")?.0,
             identity: Identity::of(row)?,
             namespace: row.try_get("namespace")?,
+            history: history(row)?,
             in_recovery: row.try_get("in_recovery")?,
             registered: row.try_get("registered")?,
         })
@@ -299,25 +312,13 @@ impl FeedReader for PostgresFeedReader {
     async fn poll(&mut self) -> Result<FeedPage, LookupError> {
         let continues = self.session.as_ref().is_some_and(|session| session.snapshot.is_some());
         let deadline = if continues { POLL_DEADLINE } else { REPLAY_DEADLINE };
-        // A session whose poll was given up is in an unknown state. So is one whose poll is
-        // dropped half way, which is why it is not there meanwhile.
         let page = timeout(deadline, self.poll_session()).await;
-        let page = page.map_err(LookupError::unavailable);
-        let page = page.and_then(|page| page.map_err(LookupError::unavailable));
-        if page.is_err() {
-            self.session = None;
-        }
-        page
+        page.map_err(LookupError::unavailable)?.map_err(LookupError::unavailable)
     }
 
     async fn acknowledge(&mut self) -> Result<(), LookupError> {
         let done = timeout(POLL_DEADLINE, self.acknowledge_session()).await;
-        let done = done.map_err(LookupError::unavailable);
-        let done = done.and_then(|done| done.map_err(LookupError::unavailable));
-        if done.is_err() {
-            self.session = None;
-        }
-        done
+        done.map_err(LookupError::unavailable)?.map_err(LookupError::unavailable)
     }
 
     async fn hint(&mut self) {

@@ -44,7 +44,7 @@ impl PostgresStore {
     ) -> Option<Result<T, StoreError>> {
         let outcome = match outcome {
             Ok(value) => match self.changes_of(&mut transaction).await {
-                Ok(changes) => self.commit(transaction, &changes).await.map(|()| value),
+                Ok(changes) => self.commit(transaction, changes).await.map(|()| value),
                 Err(error) => Err(error),
             },
             Err(error) => {
@@ -60,20 +60,26 @@ impl PostgresStore {
         }
     }
 
+    /// In a task of its own: a caller that goes away must not make what it has changed
+    /// remain untold.
     async fn commit(
         &self,
         transaction: PgTransaction<'static>,
-        changes: &[Change],
+        changes: Vec<Change>,
     ) -> Result<(), StoreError> {
-        let telling = self.telling().read().await;
-        transaction.commit().await.map_err(StoreError::unavailable)?;
-        self.observers().tell(changes);
-        drop(telling);
-        if changes.is_empty() {
-            // What this call has found done may not have been told of yet.
-            drop(self.telling().write().await);
-        }
-        Ok(())
+        let store = self.clone();
+        let committed = tokio::spawn(async move {
+            let telling = store.telling().read().await;
+            transaction.commit().await.map_err(StoreError::unavailable)?;
+            store.observers().tell(&changes);
+            drop(telling);
+            if changes.is_empty() {
+                // What this call has found done may not have been told of yet.
+                drop(store.telling().write().await);
+            }
+            Ok(())
+        });
+        committed.await.map_err(StoreError::unavailable)?
     }
 
     /// What the triggers have told of in this transaction.

@@ -29,7 +29,13 @@ impl ChangeFeed for SqliteStore {
 
     fn reader(&self, instance: Instance) -> SqliteFeedReader {
         let registration = Registration::new(self.clone(), instance);
-        SqliteFeedReader { store: self.clone(), registration, read: None, unacknowledged: None }
+        SqliteFeedReader {
+            store: self.clone(),
+            registration,
+            read: None,
+            unacknowledged: None,
+            namespace: None,
+        }
     }
 
     fn observe(&self, observer: Weak<dyn ChangeObserver>) {
@@ -54,6 +60,7 @@ pub struct SqliteFeedReader {
     /// change before it can still come.
     read: Option<i64>,
     unacknowledged: Option<i64>,
+    namespace: Option<String>,
 }
 
 impl SqliteFeedReader {
@@ -77,12 +84,18 @@ impl SqliteFeedReader {
             return Err("this instance was taken for dead, and registers again".into());
         }
         let trimmed: i64 = meta.try_get("trimmed")?;
+        let namespace: String = meta.try_get("namespace")?;
+        let same = self.namespace.as_ref().is_none_or(|before| *before == namespace);
+        self.namespace = Some(namespace.clone());
+        if !same {
+            self.read = None;
+            return Err("the namespace was changed, and all that is kept is read again".into());
+        }
         let unbroken = self.read.is_some_and(|read| read >= trimmed);
         if self.read != Some(last) {
             self.unacknowledged = Some(last);
         }
         self.read = Some(last);
-        let namespace: &str = meta.try_get("namespace")?;
         let seal = meta.try_get::<&[u8], _>("seal")?.try_into()?;
         Ok(FeedPage {
             continuity: if unbroken { Continuity::Unbroken } else { Continuity::Broken },

@@ -33,7 +33,8 @@ pub(crate) const LAST_CHANGE: &str =
     "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'invalidations'";
 
 impl ChangeTransaction<'_> {
-    /// Makes the change final, and tells of it.
+    /// Makes the change final, and tells of it: in a task of its own, since a caller that goes
+    /// away must not make what it has changed remain untold.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         let rows = sqlx::query(
             "SELECT kind, tenant, subject, version, digest FROM invalidations WHERE id > ?",
@@ -44,15 +45,19 @@ impl ChangeTransaction<'_> {
         .map_err(StoreError::unavailable)?;
         let changes = rows.iter().map(change).collect::<Result<Vec<_>, _>>();
         let changes = changes.map_err(StoreError::unavailable)?;
-        let telling = self.store.telling().read().await;
-        self.transaction.commit().await.map_err(StoreError::unavailable)?;
-        self.store.observers().tell(&changes);
-        drop(telling);
-        if changes.is_empty() {
-            // What this call has found done may not have been told of yet.
-            drop(self.store.telling().write().await);
-        }
-        Ok(())
+        let (store, transaction) = (self.store.clone(), self.transaction);
+        let committed = tokio::spawn(async move {
+            let telling = store.telling().read().await;
+            transaction.commit().await.map_err(StoreError::unavailable)?;
+            store.observers().tell(&changes);
+            drop(telling);
+            if changes.is_empty() {
+                // What this call has found done may not have been told of yet.
+                drop(store.telling().write().await);
+            }
+            Ok(())
+        });
+        committed.await.map_err(StoreError::unavailable)?
     }
 }
 

@@ -1,6 +1,6 @@
 //! An instance of a service, as a process of its own: a store, a cache, and requests on demand.
 //!
-//! It takes the database's URL, its name and its `max_staleness` in milliseconds as arguments,
+//! It takes the database's URL or the name of a SQLite file, its name and its `max_staleness` in milliseconds as arguments,
 //! and a command a line on standard input:
 //!
 //! * `verify KEY` answers how the key is judged;
@@ -11,8 +11,9 @@
 use std::time::Duration;
 
 use keyauth_cache::{CacheOptions, CachedLookup};
-use keyauth_core::{Authenticator, Clock, RequestFacts, SystemClock};
+use keyauth_core::{Authenticator, ChangeFeed, Clock, RequestFacts, SystemClock};
 use keyauth_postgres::PostgresStore;
+use keyauth_sqlite::SqliteStore;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -25,7 +26,14 @@ async fn main() -> Result<(), BoxError> {
             .map_err(|_| "usage: instance URL NAME MAX_STALENESS_MS")?;
     let max_staleness = Duration::from_millis(max_staleness.parse()?);
     let options = CacheOptions::new().name(name).max_staleness(max_staleness);
-    let store = PostgresStore::connect(&url).await?;
+    if url.starts_with("postgres") {
+        serve(PostgresStore::connect(&url).await?, options).await
+    } else {
+        serve(SqliteStore::connect(&url).await?, options).await
+    }
+}
+
+async fn serve(store: impl ChangeFeed + 'static, options: CacheOptions) -> Result<(), BoxError> {
     let lookup = CachedLookup::with_options(store, options);
     let (auth, background) = Authenticator::new(lookup).start();
     say("ready");

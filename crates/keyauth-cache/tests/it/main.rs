@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
 mod conformance;
+mod flood;
 mod lease;
 mod races;
 mod reads;

@@ -247,12 +247,12 @@ async fn an_entry_that_outlived_its_time_is_not_believed() {
     let cache = MemoryCache::default();
     assert_eq!(ask_cold(&store, &cache, &key).await, (ADMITTED, 1));
     let later = Instance::sharing(&store, cache.clone()).await;
-    later.clock.advance(std::time::Duration::from_secs(25 * 60));
+    later.clock.advance(std::time::Duration::from_secs(20 * 60));
     later.hear().await;
     assert_eq!(later.verify(&key).await, ADMITTED);
     assert_eq!(later.gate.calls(), 0, "within the lifetime and what clocks may differ");
     let later = Instance::sharing(&store, cache).await;
-    later.clock.advance(std::time::Duration::from_secs(25 * 60 + 1));
+    later.clock.advance(std::time::Duration::from_secs(20 * 60 + 1));
     later.hear().await;
     assert_eq!(later.verify(&key).await, ADMITTED);
     assert_eq!(later.gate.calls(), 1);

@@ -78,15 +78,15 @@ impl Served {
 
     /// Waits until a key is judged so.
     pub(crate) async fn wait_for(&self, key: &IssuedKey, verdict: Verdict) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        loop {
-            let found = self.verify(key).await;
-            if found == verdict {
-                return;
+        let mut found = None;
+        let waiting = async {
+            while found != Some(verdict) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                found = Some(self.verify(key).await);
             }
-            assert!(tokio::time::Instant::now() < deadline, "{found:?}, not {verdict:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), waiting).await.is_ok();
+        assert!(in_time, "{found:?}, not {verdict:?}");
     }
 }
 

@@ -2,5 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
+mod by_hand;
 mod conformance;
 mod files;

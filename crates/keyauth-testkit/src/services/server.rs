@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Service, local, variable};
 
@@ -73,15 +73,17 @@ impl PostgresServer {
     }
 
     async fn wait_until_it_answers(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        // The image's first start is followed by a second one, so once is not enough.
-        let mut answers = 0;
-        while answers < 3 {
-            let alive = super::postgres::execute(&self.url(), "SELECT 1".to_owned()).await.is_ok();
-            answers = if alive { answers + 1 } else { 0 };
-            assert!(Instant::now() < deadline, "the server does not answer");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        let answering = async {
+            // The image's first start is followed by a second one, so once is not enough.
+            let mut answers = 0;
+            while answers < 3 {
+                let alive = super::postgres::execute(&self.url(), "SELECT 1".to_owned()).await;
+                answers = if alive.is_ok() { answers + 1 } else { 0 };
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, answering).await;
+        in_time.expect("the server answers");
     }
 }
 

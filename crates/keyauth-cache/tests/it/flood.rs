@@ -1,0 +1,58 @@
+//! A flood of keys that nobody has issued, beside keys that are in use (R13).
+
+use keyauth_core::{Issuer, MemoryStore, NewKey};
+
+use super::world::{ADMITTED, Instance, UNKNOWN, issue, verify};
+
+const HOT: usize = 1_000;
+
+/// Prints the figures; `KEYAUTH_FLOOD=1000000` for those that are worth comparing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "figures are for people")]
+async fn a_flood_of_unknown_keys_pushes_no_hot_one_out() {
+    let flood = std::env::var("KEYAUTH_FLOOD").ok().and_then(|text| text.parse().ok());
+    let flood: usize = flood.unwrap_or(30_000);
+    let store = MemoryStore::new();
+    let instance = Instance::here(&store).await;
+    let mut hot = Vec::new();
+    for _ in 0..HOT {
+        let key = issue(&store, "hot").await;
+        assert_eq!(instance.verify(&key).await, ADMITTED);
+        hot.push(key);
+    }
+    assert_eq!(instance.gate.calls(), HOT);
+    let before = peak_memory();
+    let (auth, issuer) = (instance.auth.clone(), Issuer::new());
+    let flooding = tokio::spawn(async move {
+        for _ in 0..flood {
+            let key = issuer.draft(NewKey::named("unknown")).expect("a key").into_issued();
+            assert_eq!(verify(&auth, key.reveal()).await, UNKNOWN);
+        }
+    });
+    let mut requests = 0_usize;
+    while !flooding.is_finished() {
+        for key in &hot {
+            assert_eq!(instance.verify(key).await, ADMITTED);
+            requests += 1;
+            if requests.is_multiple_of(64) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    flooding.await.expect("no panic");
+    let loads = instance.gate.calls() - HOT - flood;
+    println!(
+        "{flood} unknown keys, {requests} requests for {HOT} hot ones: {loads} of these loaded; \
+         peak memory {before} KiB before, {} KiB after",
+        peak_memory()
+    );
+    assert_eq!(loads, 0, "hot keys stay in");
+}
+
+/// In KiB, as the system counts it; zero where it does not say.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
