@@ -12,6 +12,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
+use keyauth_cache::CachedLookup;
 use keyauth_core::{Authenticator, KeyRecord, KeyStore, MemoryStore, NewKey, RequestFacts};
 use keyauth_testkit::at_once;
 use keyauth_tower::{KeyAuthLayer, PeerAddress};
@@ -42,10 +43,12 @@ async fn by_hand(
 }
 
 fn hit(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let (auth, keys, known) = runtime.block_on(prepare(KEYS, 0));
-    let (ruled_auth, ruled_keys, _) = runtime.block_on(prepare(100, 1_000));
-    let (plain_auth, plain_keys, _) = runtime.block_on(prepare(100, 0));
+    // A thread of its own polls for changes, as in a service.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
+    let (auth, cached, keys, known) = runtime.block_on(prepare(KEYS, 0));
+    let (ruled_auth, _, ruled_keys, _) = runtime.block_on(prepare(100, 1_000));
+    let (plain_auth, _, plain_keys, _) = runtime.block_on(prepare(100, 0));
     let mut request = requests(&keys);
     let mut group = criterion.benchmark_group("hit");
     group.bench_function("bare service", |bencher| {
@@ -58,6 +61,14 @@ fn hit(criterion: &mut Criterion) {
     });
     group.bench_function("layer", |bencher| {
         let mut service = KeyAuthLayer::new(auth.clone()).layer(tower::service_fn(inner));
+        bencher.iter_batched(
+            &mut request,
+            |request| at_once(service.call(request)),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("layer and cache", |bencher| {
+        let mut service = KeyAuthLayer::new(cached.clone()).layer(tower::service_fn(inner));
         bencher.iter_batched(
             &mut request,
             |request| at_once(service.call(request)),
@@ -102,10 +113,17 @@ fn requests(keys: &[HeaderValue]) -> impl FnMut() -> Request<()> {
     }
 }
 
-/// So many keys, each with so many networks it may be used from.
-async fn prepare(count: usize, networks: usize) -> (Authenticator, Vec<HeaderValue>, ByHand) {
+/// So many keys, each with so many networks it may be used from, behind the store alone, behind
+/// the cache, and by hand.
+async fn prepare(
+    count: usize,
+    networks: usize,
+) -> (Authenticator, Authenticator, Vec<HeaderValue>, ByHand) {
     let store = MemoryStore::new();
     let auth = Authenticator::new(store.clone());
+    let (cached, background) = Authenticator::new(CachedLookup::new(store.clone())).start();
+    // It goes on for as long as the cache is there.
+    drop(background);
     let (mut keys, mut known) = (Vec::new(), HashMap::new());
     for number in 0..count {
         let mut new = NewKey::named(format!("key {number}")).scope("reports:read");
@@ -124,9 +142,10 @@ async fn prepare(count: usize, networks: usize) -> (Authenticator, Vec<HeaderVal
     for (digest, key) in known {
         let admission = auth.verify(key.reveal(), &facts).await.expect("an answer");
         let record = admission.expect("admitted").record().clone();
+        cached.verify(key.reveal(), &facts).await.expect("an answer").expect("admitted");
         records.insert(digest, Arc::new(record));
     }
-    (auth, keys, Arc::new(RwLock::new(records)))
+    (auth, cached, keys, Arc::new(RwLock::new(records)))
 }
 
 criterion_group!(benches, hit);
