@@ -2,6 +2,8 @@
 //!
 //! A binary of its own, because whoever listens to the log of a process allocates too.
 
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
 use std::convert::Infallible;
 
 use bytes::Bytes;

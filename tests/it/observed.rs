@@ -5,7 +5,9 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use keyauth_core::{KeyStore, Limit, NewKey};
+use keyauth_cache::{CacheOptions, CachedLookup};
+use keyauth_core::{Authenticator, KeyStore, Limit, MemoryStore, NewKey, RequestFacts};
+use keyauth_testkit::Gated;
 use keyauth_tests::World;
 use keyauth_tower::{KeyAuthLayer, RequireScope};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -32,27 +34,77 @@ fn requests_are_counted_by_outcome_and_reason() {
     let recorder = DebuggingRecorder::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     metrics::with_local_recorder(&recorder, || runtime.block_on(some_requests()));
-    let mut counted: Vec<_> = recorder
-        .snapshotter()
-        .snapshot()
-        .into_vec()
-        .into_iter()
-        .map(|(key, _, _, value)| {
-            let labels: Vec<_> = key.key().labels().map(|label| label.value().to_owned()).collect();
-            (key.key().name().to_owned(), labels.join(" "), value)
-        })
-        .collect();
-    counted.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
     let expected = [
         ("keyauth_requests_total", "admitted ", 3),
         ("keyauth_requests_total", "denied invalid_key", 1),
         ("keyauth_requests_total", "denied missing_key", 2),
         ("keyauth_requirements_unmet_total", "scope_denied", 3),
     ];
-    let expected = expected.map(|(name, labels, count)| {
-        (name.to_owned(), labels.to_owned(), DebugValue::Counter(count))
-    });
-    assert_eq!(counted, expected);
+    assert_eq!(counters(&recorder).0, expected.map(owned));
+}
+
+#[test]
+fn the_cache_counts_what_it_does() {
+    let recorder = DebuggingRecorder::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    metrics::with_local_recorder(&recorder, || runtime.block_on(some_lookups()));
+    let (counted, others) = counters(&recorder);
+    let expected = [
+        ("keyauth_cache_evictions_total", "stale", 1),
+        ("keyauth_cache_hits_total", "process", 2),
+        ("keyauth_cache_hits_total", "unknown", 1),
+        ("keyauth_cache_loads_total", "found", 2),
+        ("keyauth_cache_loads_total", "unknown", 1),
+    ];
+    assert_eq!(counted, expected.map(owned));
+    let expected =
+        ["keyauth_cache_lease_held", "keyauth_cache_marks", "keyauth_change_propagation_seconds"];
+    assert_eq!(others, expected);
+}
+
+async fn some_lookups() {
+    let store = MemoryStore::new();
+    let gate = Gated::elsewhere(store.clone());
+    let options = CacheOptions::new().poll_interval(std::time::Duration::from_millis(10));
+    let lookup = CachedLookup::with_options(gate.clone(), options);
+    let (auth, background) = Authenticator::new(lookup).start();
+    gate.wait_for_polls(0).await;
+    let key = store.issue(NewKey::named("observed")).await.expect("a key");
+    gate.wait_for_polls(1).await;
+    let unknown = store.issuer().draft(NewKey::named("unknown")).expect("a key").into_issued();
+    let facts = RequestFacts::new();
+    for text in [key.reveal(), key.reveal(), key.reveal(), unknown.reveal(), unknown.reveal()] {
+        let _ = auth.verify(text, &facts).await.expect("an answer");
+    }
+    store.revoke(&key).await.expect("revoked");
+    gate.wait_for_polls(1).await;
+    assert!(auth.verify(key.reveal(), &facts).await.expect("an answer").is_err());
+    background.shutdown().await;
+}
+
+type Counted = (String, String, u64);
+
+fn owned((name, labels, count): (&str, &str, u64)) -> Counted {
+    (name.to_owned(), labels.to_owned(), count)
+}
+
+/// Every counter with its labels, and the names of what else there is, in order.
+fn counters(recorder: &DebuggingRecorder) -> (Vec<Counted>, Vec<String>) {
+    let (mut counted, mut others) = (Vec::new(), Vec::new());
+    for (key, _, _, value) in recorder.snapshotter().snapshot().into_vec() {
+        let key = key.key();
+        let labels: Vec<_> = key.labels().map(|label| label.value().to_owned()).collect();
+        match value {
+            DebugValue::Counter(count) => {
+                counted.push((key.name().to_owned(), labels.join(" "), count));
+            }
+            _ => others.push(key.name().to_owned()),
+        }
+    }
+    counted.sort();
+    others.sort();
+    (counted, others)
 }
 
 #[test]

@@ -5,8 +5,10 @@
 mod by_hand;
 mod conformance;
 mod crash;
+mod failing;
 mod feed;
 mod migrations;
+mod pgbouncer;
 mod propagation;
 mod replica;
 mod world;
