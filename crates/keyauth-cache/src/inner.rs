@@ -8,6 +8,7 @@ use keyauth_core::{
     Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, Instance, KeyDigest, KeyRecord,
     LookupError, Peek,
 };
+use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
 use crate::entry::{Entry, Jittered, Unknown};
@@ -45,6 +46,12 @@ impl<L> Inner<L> {
         let records = Cache::builder()
             .max_capacity(options.capacity)
             .expire_after(Jittered(options.lifetime))
+            .eviction_listener(|_, _, cause| match cause {
+                RemovalCause::Expired => observe::evicted("expired"),
+                RemovalCause::Size => observe::evicted("size"),
+                // Dropped by a break, or replaced by what was loaded anew.
+                RemovalCause::Explicit | RemovalCause::Replaced => {}
+            })
             .build();
         let unknown = Cache::builder()
             .max_capacity(options.unknown_capacity)
@@ -102,13 +109,8 @@ impl<L> Inner<L> {
 
     /// The record, if there is one that is good for every change applied so far.
     fn cached(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
-        let entry = self.records.get(digest)?;
-        let record = entry.record(&self.marks).map(Arc::clone);
-        if record.is_none() {
-            // The load that follows takes its place.
-            observe::evicted("stale");
-        }
-        record
+        // One that is stale is left for the load that follows, which takes its place.
+        self.records.get(digest)?.record(&self.marks).map(Arc::clone)
     }
 
     /// The record, if the store was asked since the lease has ended, gave no answer, and

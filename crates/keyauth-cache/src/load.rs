@@ -203,7 +203,13 @@ impl<L: ChangeFeed + 'static> Inner<L> {
         // A load that was slow must not put its older record over a newer one.
         self.records.entry(*digest).and_upsert_with(|old| match old.map(moka::Entry::into_value) {
             Some(old) if old.outlives(&entry, &self.marks) => old,
-            _ => entry,
+            Some(old) => {
+                if old.record(&self.marks).is_none() {
+                    observe::evicted("stale");
+                }
+                entry
+            }
+            None => entry,
         });
         true
     }
