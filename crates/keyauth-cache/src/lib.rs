@@ -34,6 +34,22 @@
 //!   cached. Unknown keys are remembered apart, for seconds.
 //! * That a load is under way, or many are, holds up no request whose record is at hand.
 //!
+//! With feature `metrics` it tells, through the `metrics` facade:
+//!
+//! | name | kind | labels |
+//! | --- | --- | --- |
+//! | `keyauth_cache_hits_total` | counter | `layer`: `process`, `unknown`, `shared`, `outage` |
+//! | `keyauth_cache_loads_total` | counter | `outcome`: `found`, `unknown`, `unavailable`, `overloaded` |
+//! | `keyauth_cache_shared_loads_total` | counter | callers that waited for another one's load |
+//! | `keyauth_cache_rejected_fills_total` | counter | `from`: `store`, `shared`; older than a known change |
+//! | `keyauth_cache_evictions_total` | counter | `reason`: `stale`, `expired`, `size`, `break` |
+//! | `keyauth_cache_refused_shared_entries_total` | counter | damaged, foreign or too old |
+//! | `keyauth_cache_shared_failures_total` | counter | |
+//! | `keyauth_cache_poll_failures_total` | counter | |
+//! | `keyauth_cache_lease_held` | gauge | 1 while what is cached may be served |
+//! | `keyauth_cache_marks` | gauge | subjects that have changed lately, about |
+//! | `keyauth_change_propagation_seconds` | histogram | from when a change was written to when it was applied, by the store's clock |
+//!
 //! `docs/revocation.md` explains the protocol, and what breaks without each part of it.
 
 mod background;

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse};
 use axum::routing::{get, post};
 use cookie::{Cookie, CookieJar, Key, SameSite};
+use keyauth_cache::CachedLookup;
 use keyauth_core::{Authenticator, KeyStore, MemoryStore, NewKey};
 use keyauth_tower::{Credential, KeyAuthLayer, KeySource, KeySources, Principal, RequestHead};
 use tokio::net::TcpListener;
@@ -50,11 +51,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = store.issue(NewKey::named("demo").owner("ada")).await?;
     let signing_key = Key::generate();
     let sources = KeySources::new().bearer().source(SignedCookie(signing_key.clone()));
+    let (auth, background) = Authenticator::new(CachedLookup::new(store)).start();
     let app = Router::new()
         .route("/login", post(login))
         .route("/whoami", get(whoami))
         .with_state(signing_key)
-        .layer(KeyAuthLayer::new(Authenticator::new(store)).with_sources(sources));
+        .layer(KeyAuthLayer::new(auth).with_sources(sources));
 
     let listener = TcpListener::bind(("127.0.0.1", port()?)).await?;
     let address = listener.local_addr()?;
@@ -65,6 +67,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
     println!("    curl -i http://{address}/whoami -H 'Cookie: <what it set>'");
     axum::serve(listener, app).await?;
+    background.shutdown().await;
     Ok(())
 }
 

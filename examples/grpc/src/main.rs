@@ -7,6 +7,7 @@
 
 use std::error::Error;
 
+use keyauth_cache::CachedLookup;
 use keyauth_core::{Authenticator, KeyStore, MemoryStore, NewKey};
 use keyauth_tower::{KeyAuthLayer, Principal};
 use tokio::net::TcpListener;
@@ -51,11 +52,13 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port()?)).await?;
     println!("listening on {}", listener.local_addr()?);
     println!("try: cargo run -p grpc -- call {}", key.reveal());
+    let (auth, background) = Authenticator::new(CachedLookup::new(store)).start();
     Server::builder()
-        .layer(KeyAuthLayer::new(Authenticator::new(store)))
+        .layer(KeyAuthLayer::new(auth))
         .add_service(GreeterServer::new(PoliteGreeter))
         .serve_with_incoming(TcpIncoming::from(listener))
         .await?;
+    background.shutdown().await;
     Ok(())
 }
 

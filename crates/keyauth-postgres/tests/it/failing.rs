@@ -1,6 +1,8 @@
 //! Changes that the database does not make.
 
 use keyauth_core::{KeyStore, NewKey, StoreErrorKind};
+use keyauth_postgres::PostgresStore;
+use keyauth_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::world::{ADMITTED, REVOKED, World, execute};
 
@@ -36,7 +38,12 @@ async fn a_change_that_meets_another_in_a_deadlock_is_made_all_the_same() {
         "SET deadlock_timeout = '1h'; BEGIN; SELECT FROM keyauth.secrets FOR UPDATE",
     )
     .await;
-    let store = world.store.clone();
+    // Whoever waits looks once whether it is in a deadlock, after this time. It must be there
+    // by then, however slow this machine is.
+    let options: PgConnectOptions = world.database.url().parse().expect("a URL");
+    let options = options.options([("deadlock_timeout", "5s")]);
+    let pool = PgPoolOptions::new().connect_with(options).await.expect("a server");
+    let store = PostgresStore::new(pool);
     let id = key.id();
     let rotating =
         tokio::spawn(async move { store.rotate(id, keyauth_core::Rotation::immediate()).await });
