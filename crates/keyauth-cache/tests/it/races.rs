@@ -32,6 +32,24 @@ async fn a_load_that_read_before_a_revoke_stores_nothing_after_it() {
 }
 
 #[tokio::test]
+async fn a_caller_that_looks_late_at_what_was_loaded_is_told_what_holds_then() {
+    // The load lands, a change is applied, and only then the caller gets its turn.
+    let store = MemoryStore::new();
+    let key = issue(&store, "raced").await;
+    let instance = Instance::here(&store).await;
+    instance.gate.hold(Side::Before);
+    let mut request = std::pin::pin!(instance.verify(&key));
+    let mut unwoken = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(request.as_mut().poll(&mut unwoken).is_pending());
+    instance.gate.wait_for_held(1).await;
+    instance.gate.release();
+    settle().await;
+    assert_eq!(instance.verify(&key).await, ADMITTED, "it has landed");
+    store.revoke(&key).await.expect("revoked");
+    assert_eq!(request.await, REVOKED);
+}
+
+#[tokio::test]
 async fn a_late_caller_shares_no_load_while_the_feed_is_away() {
     // Nobody knows then what has changed between the load and the caller.
     let store = MemoryStore::new();
