@@ -6,14 +6,11 @@ INSERT INTO keyauth.migrations (version, name) VALUES (2, 'changes');
 -- above the version it had. Without a cache, or a row's second version could be below its first.
 CREATE SEQUENCE keyauth.versions AS bigint CACHE 1;
 
-ALTER TABLE keyauth.tenants
-    ADD COLUMN version bigint NOT NULL DEFAULT nextval('keyauth.versions');
-ALTER TABLE keyauth.owners
-    ADD COLUMN version bigint NOT NULL DEFAULT nextval('keyauth.versions');
-ALTER TABLE keyauth.groups
-    ADD COLUMN version bigint NOT NULL DEFAULT nextval('keyauth.versions');
-ALTER TABLE keyauth.keys
-    ADD COLUMN version bigint NOT NULL DEFAULT nextval('keyauth.versions');
+-- The triggers give the versions, so whoever inserts needs no right to the sequence.
+ALTER TABLE keyauth.tenants ADD COLUMN version bigint NOT NULL DEFAULT 0;
+ALTER TABLE keyauth.owners ADD COLUMN version bigint NOT NULL DEFAULT 0;
+ALTER TABLE keyauth.groups ADD COLUMN version bigint NOT NULL DEFAULT 0;
+ALTER TABLE keyauth.keys ADD COLUMN version bigint NOT NULL DEFAULT 0;
 
 -- What there is one of.
 CREATE TABLE keyauth.deployment (
@@ -69,7 +66,7 @@ CREATE FUNCTION keyauth.raise_version() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- Whoever sets a version by hand gets the next one too.
-    IF TG_OP = 'INSERT' OR OLD IS DISTINCT FROM NEW THEN
+    IF TG_OP = 'INSERT' OR OLD *<> NEW THEN
         NEW.version := nextval('keyauth.versions');
     END IF;
     RETURN NEW;
@@ -88,7 +85,8 @@ BEGIN
         same.hint := NEW.hint;
         same.created_at := NEW.created_at;
         same.updated_at := NEW.updated_at;
-        IF same IS NOT DISTINCT FROM NEW THEN
+        -- Byte by byte: 1 and 1.0 are equal numbers in JSON, and not the same to look at.
+        IF same *= NEW THEN
             RETURN NEW;
         END IF;
     END IF;
@@ -134,8 +132,8 @@ BEGIN
             'WHERE o.version <> n.version', TG_ARGV[1], TG_ARGV[2]);
     ELSE
         changed := format(
-            'SELECT %1$I AS tenant, %2$I::text AS subject, nextval(''keyauth.versions'') AS version '
-            'FROM old_rows', TG_ARGV[1], TG_ARGV[2]);
+            'SELECT %1$I AS tenant, %2$I::text AS subject, version + 1 AS version FROM old_rows',
+            TG_ARGV[1], TG_ARGV[2]);
     END IF;
     EXECUTE format('SELECT count(*), min(tenant), max(tenant) FROM (%s) AS changed', changed)
         INTO total, first_tenant, last_tenant;
@@ -147,7 +145,7 @@ BEGIN
             'SELECT %L, tenant, subject, version FROM (%s) AS changed', kind, changed);
         RETURN NULL;
     ELSIF kind <> 'tenant' AND first_tenant = last_tenant THEN
-        UPDATE keyauth.tenants SET version = 0 WHERE id = first_tenant;
+        UPDATE keyauth.tenants SET version = -1 WHERE id = first_tenant;
         IF FOUND THEN
             RETURN NULL;
         END IF;
@@ -157,6 +155,19 @@ BEGIN
 END
 $$;
 
+-- A row that is inserted where another is being deleted has waited for that, and has drawn its
+-- version before. It draws another, above all that was told of the one that is gone.
+CREATE FUNCTION keyauth.raise_inserted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format(
+        'UPDATE keyauth.%1$I AS t SET version = -1 FROM new_rows AS n '
+        'WHERE t.%2$I = n.%2$I AND t.id = n.id', TG_TABLE_NAME, TG_ARGV[0]);
+    RETURN NULL;
+END
+$$;
+
+-- To set a version to what none can be raises it.
 -- Secrets are their key's, memberships and subscriptions their owner's: those are raised, and
 -- told of, by an update of their row.
 CREATE FUNCTION keyauth.secrets_changed() RETURNS trigger
@@ -165,16 +176,16 @@ DECLARE
     digests bytea[];
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        UPDATE keyauth.keys SET version = 0 WHERE id IN (SELECT key_id FROM new_rows);
+        UPDATE keyauth.keys SET version = -1 WHERE id IN (SELECT key_id FROM new_rows);
         SELECT array_agg(digest) FROM (SELECT digest FROM new_rows LIMIT 1001) AS n INTO digests;
     ELSIF TG_OP = 'UPDATE' THEN
-        UPDATE keyauth.keys SET version = 0 WHERE id IN (
+        UPDATE keyauth.keys SET version = -1 WHERE id IN (
             SELECT key_id FROM (TABLE new_rows EXCEPT TABLE old_rows) AS changed);
         SELECT array_agg(digest) FROM (
             SELECT digest FROM new_rows EXCEPT SELECT digest FROM old_rows LIMIT 1001) AS n
             INTO digests;
     ELSE
-        UPDATE keyauth.keys SET version = 0 WHERE id IN (SELECT key_id FROM old_rows);
+        UPDATE keyauth.keys SET version = -1 WHERE id IN (SELECT key_id FROM old_rows);
     END IF;
     IF cardinality(digests) > 1000 THEN
         INSERT INTO keyauth.invalidations (kind) VALUES ('secrets');
@@ -189,14 +200,14 @@ CREATE FUNCTION keyauth.relations_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        UPDATE keyauth.owners SET version = 0
+        UPDATE keyauth.owners SET version = -1
             WHERE (tenant, id) IN (SELECT tenant, owner FROM new_rows);
     ELSIF TG_OP = 'UPDATE' THEN
-        UPDATE keyauth.owners SET version = 0 WHERE (tenant, id) IN (
+        UPDATE keyauth.owners SET version = -1 WHERE (tenant, id) IN (
             SELECT tenant, owner FROM (TABLE new_rows EXCEPT TABLE old_rows) AS now
             UNION SELECT tenant, owner FROM (TABLE old_rows EXCEPT TABLE new_rows) AS before);
     ELSE
-        UPDATE keyauth.owners SET version = 0
+        UPDATE keyauth.owners SET version = -1
             WHERE (tenant, id) IN (SELECT tenant, owner FROM old_rows);
     END IF;
     RETURN NULL;
@@ -352,3 +363,26 @@ ALTER TABLE keyauth.invalidations ENABLE ALWAYS TRIGGER keep_history;
 CREATE TRIGGER keep_the_row BEFORE DELETE OR TRUNCATE ON keyauth.deployment
 FOR EACH STATEMENT EXECUTE FUNCTION keyauth.refuse('nothing could be looked up without this row');
 ALTER TABLE keyauth.deployment ENABLE ALWAYS TRIGGER keep_the_row;
+
+CREATE TRIGGER raise_inserted AFTER INSERT ON keyauth.tenants
+REFERENCING NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION keyauth.raise_inserted('id');
+ALTER TABLE keyauth.tenants ENABLE ALWAYS TRIGGER raise_inserted;
+
+CREATE TRIGGER raise_inserted AFTER INSERT ON keyauth.owners
+REFERENCING NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION keyauth.raise_inserted('tenant');
+ALTER TABLE keyauth.owners ENABLE ALWAYS TRIGGER raise_inserted;
+
+CREATE TRIGGER raise_inserted AFTER INSERT ON keyauth.groups
+REFERENCING NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION keyauth.raise_inserted('tenant');
+ALTER TABLE keyauth.groups ENABLE ALWAYS TRIGGER raise_inserted;
+
+CREATE TRIGGER versions_only_grow BEFORE UPDATE ON keyauth.deployment FOR EACH ROW
+WHEN (NEW.version < OLD.version)
+EXECUTE FUNCTION keyauth.refuse('versions only grow');
+ALTER TABLE keyauth.deployment ENABLE ALWAYS TRIGGER versions_only_grow;
+
+-- They run with their owner's rights, and must not be put on a table of somebody else's making.
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA keyauth FROM PUBLIC;

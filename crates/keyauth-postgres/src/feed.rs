@@ -24,7 +24,7 @@ const CHANNEL: &str = "keyauth_changes";
 /// How long a poll may take. Lookups have a pool of their own, so no burst of them starves it.
 const POLL_DEADLINE: Duration = Duration::from_secs(1);
 /// How long connecting and reading all that is kept may take.
-const REPLAY_DEADLINE: Duration = Duration::from_secs(10);
+const REPLAY_DEADLINE: Duration = Duration::from_secs(25);
 
 impl ChangeFeed for PostgresStore {
     type Reader = PostgresFeedReader;

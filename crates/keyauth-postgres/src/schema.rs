@@ -46,6 +46,7 @@ impl Schema {
         statement
             .replace("keyauth.", &format!("\"{name}\"."))
             .replace("SCHEMA IF NOT EXISTS keyauth;", &format!("SCHEMA IF NOT EXISTS \"{name}\";"))
+            .replace("IN SCHEMA keyauth ", &format!("IN SCHEMA \"{name}\" "))
     }
 }
 

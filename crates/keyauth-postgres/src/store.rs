@@ -228,7 +228,10 @@ impl KeyStore for PostgresStore {
                 require_group(connection, schema, &key.tenant, group).await?;
             }
             let owner = schema.sql(
-                "INSERT INTO keyauth.owners (tenant, id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                // Looked for first, because a conflict waits for whoever is changing the owner.
+                "INSERT INTO keyauth.owners (tenant, id) SELECT $1, $2 WHERE NOT EXISTS \
+                 (SELECT FROM keyauth.owners WHERE tenant = $1 AND id = $2) \
+                 ON CONFLICT DO NOTHING",
             );
             let owner = sqlx::query(owner).bind(key.tenant.as_str()).bind(key.owner.as_str());
             execute(connection, owner).await?;

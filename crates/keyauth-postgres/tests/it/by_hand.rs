@@ -121,6 +121,7 @@ async fn what_must_never_be_stored_is_not() {
         "TRUNCATE keyauth.deployment",
         "TRUNCATE keyauth.invalidations",
         "UPDATE keyauth.deployment SET history = '1 minute'",
+        "UPDATE keyauth.deployment SET version = 0",
     ] {
         let outcome = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut psql).await;
         assert!(outcome.is_err(), "{sql}");
@@ -191,8 +192,16 @@ async fn who_may_change_keys_need_not_know_of_the_feed() {
     execute(&mut psql, format!("SET ROLE {role}; UPDATE keyauth.keys SET status = 'revoked'"))
         .await;
     served.wait_for(&key, REVOKED).await;
-    let forbidden = sqlx::raw_sql("SELECT seal FROM keyauth.deployment").execute(&mut psql).await;
-    assert!(forbidden.is_err(), "the seal is nobody's but the service's");
+    for forbidden in [
+        "SELECT seal FROM keyauth.deployment",
+        "SELECT keyauth.tell_everything()",
+        "CREATE TEMPORARY TABLE mine (version bigint); CREATE TRIGGER forge BEFORE INSERT ON mine \
+         FOR EACH ROW EXECUTE FUNCTION keyauth.raise_version()",
+    ] {
+        let outcome = sqlx::raw_sql(AssertSqlSafe(forbidden)).execute(&mut psql).await;
+        let error = outcome.expect_err(forbidden).to_string();
+        assert!(error.contains("permission denied"), "{error}");
+    }
     execute(&mut psql, format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
@@ -238,4 +247,42 @@ async fn a_change_of_thousands_is_told_as_one() {
     assert_eq!(told(&mut psql).await - before, 2, "of their tenant, then of everything");
     execute(&mut psql, "DELETE FROM keyauth.keys").await;
     served.wait_for(&key, UNKNOWN).await;
+}
+
+#[tokio::test]
+async fn what_is_deleted_and_made_anew_is_above_its_mark() {
+    let world = World::create().await;
+    let mut psql = world.psql().await;
+    let below = "SELECT count(*) FROM keyauth.owners AS o JOIN keyauth.invalidations AS i \
+                 ON i.kind = 'owner' AND i.tenant = o.tenant AND i.subject = o.id \
+                 WHERE o.version < i.version";
+    execute(&mut psql, "INSERT INTO keyauth.owners (tenant, id) VALUES ('default', 'o')").await;
+    for _ in 0..3 {
+        let anew = "WITH gone AS (DELETE FROM keyauth.owners WHERE id = 'o' RETURNING *) \
+                    INSERT INTO keyauth.owners (tenant, id) SELECT tenant, id FROM gone";
+        execute(&mut psql, anew).await;
+        let below: i64 = sqlx::query_scalar(below).fetch_one(&mut psql).await.expect("a count");
+        assert_eq!(below, 0, "in one statement");
+    }
+    // And where the insert has to wait for a delete that raises the version once more.
+    let mut other = world.psql().await;
+    execute(&mut other, "BEGIN; UPDATE keyauth.owners SET status = 'inactive' WHERE id = 'o'")
+        .await;
+    let store = world.store.clone();
+    let owner = keyauth_core::Owner::new(TenantId::default(), OwnerId::new("o").expect("an owner"));
+    let putting = tokio::spawn(async move { store.put_owner(&owner).await });
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut psql).await.expect("a count") < 1 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    execute(
+        &mut other,
+        "UPDATE keyauth.owners SET status = 'active' WHERE id = 'o'; \
+         DELETE FROM keyauth.owners WHERE id = 'o'; COMMIT",
+    )
+    .await;
+    putting.await.expect("no panic").expect("put");
+    let below: i64 = sqlx::query_scalar(below).fetch_one(&mut psql).await.expect("a count");
+    assert_eq!(below, 0, "after having waited");
 }

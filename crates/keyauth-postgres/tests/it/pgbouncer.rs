@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use keyauth_cache::CacheOptions;
-use keyauth_core::{KeyStore, NewKey};
+use keyauth_core::{ChangeFeed, FeedReader, KeyStore, NewKey};
 use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::world::{ADMITTED, REVOKED, Served, World};
+use super::world::{ADMITTED, REVOKED, Served, World, instance};
 
 /// A pooler of a test's own, ended with this value.
 struct Pooler {
@@ -99,6 +99,7 @@ async fn lookups_may_go_through_a_pooler_and_the_feed_around_it() {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "it says what it was told")]
 async fn a_feed_through_a_pooler_in_transaction_mode_serves_nothing_stale() {
     let Some(program) = program() else { return };
     let world = World::create().await;
@@ -106,7 +107,21 @@ async fn a_feed_through_a_pooler_in_transaction_mode_serves_nothing_stale() {
     let pooler = start(&program, &server, "transaction").await;
     let through = server.host("127.0.0.1").port(pooler.port);
     let store = PostgresStore::connect(world.database.url()).await.expect("a server");
-    // A mistake: the feed goes through it. It is slower then, and as true.
+    // A mistake: the feed goes through it. A session that is another one is noticed.
+    let mut reader = store.clone().with_direct(through.clone()).reader(instance("reader").0);
+    reader.poll().await.expect("a page");
+    world
+        .run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND query LIKE '%pg_current_snapshot%' \
+             AND pid <> pg_backend_pid()",
+        )
+        .await;
+    let error = reader.poll().await.expect_err("not the session that has read so far");
+    let source = std::error::Error::source(&error).expect("a reason").to_string();
+    println!("{source}");
+    reader.poll().await.expect("a page from a new one");
+    // It is slower then, and as true.
     let options = CacheOptions::new().max_staleness(std::time::Duration::from_secs(1));
     let served = Served::start(store.with_direct(through), options);
     for _ in 0..5 {
