@@ -1,9 +1,15 @@
 //! A PostgreSQL database of a test's own.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::{Service, url};
+
+/// How long the end of a test waits for its database to go.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A new database on the run's PostgreSQL server, dropped with this value.
 #[derive(Debug)]
@@ -40,12 +46,16 @@ impl Drop for PostgresDatabase {
         let (server, name) = (self.server.clone(), self.name.clone());
         // A thread with a runtime of its own, because the test's may be going down. That it
         // fails matters to nobody: a container goes with all its databases.
-        let dropping = std::thread::spawn(move || {
+        let (dropped, done) = mpsc::channel();
+        std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-            runtime.map(|runtime| runtime.block_on(execute(&server, sql)))
+            let _ = runtime.map(|runtime| runtime.block_on(execute(&server, sql)));
+            let _ = dropped.send(());
         });
-        let _ = dropping.join();
+        // Not for longer: the server waits for those that are just logging in, and they may be
+        // tasks of the runtime that is held up here. It goes on by itself.
+        let _ = done.recv_timeout(PATIENCE);
     }
 }
 
