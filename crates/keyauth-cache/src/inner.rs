@@ -132,13 +132,17 @@ impl<L> Inner<L> {
     /// Applies what a poll brought that was sent at `sent`. Says whether it has given a lease.
     pub(crate) fn apply_page(&self, page: &FeedPage, sent: Duration) -> Leased {
         let another_history = self.shared.follow(&page.origin);
+        let unbroken = page.continuity == Continuity::Unbroken;
         if another_history {
             self.lease.give_back();
             self.marks.change_history();
         } else if page.continuity == Continuity::Broken {
             self.marks.break_off();
         }
-        if another_history || page.continuity == Continuity::Broken {
+        if page.continuity == Continuity::TooMany {
+            self.marks.forget(self.uptime());
+        }
+        if another_history || !unbroken {
             if self.records.entry_count() > 0 {
                 observe::broke_off();
             }
@@ -151,7 +155,7 @@ impl<L> Inner<L> {
             // before. The next poll brings it again.
             return Leased::NotYet;
         }
-        if page.continuity == Continuity::Unbroken {
+        if unbroken {
             page.ages.iter().copied().for_each(observe::propagated);
         }
         // Only now: under a lease, all changes that the poll has seen are applied.

@@ -86,7 +86,7 @@ impl Marks {
         }
         let _applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         if self.subjects.entry_count() > MOST_MARKS {
-            self.forget(now);
+            self.begin_anew(now);
         }
         let next = self.applied.load(Ordering::Relaxed) + 1;
         for change in changes {
@@ -123,6 +123,12 @@ impl Marks {
         let _applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         self.count_break();
         self.history.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Changes were too many for each to leave its mark.
+    pub(crate) fn forget(&self, now: Duration) {
+        let _applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.begin_anew(now);
     }
 
     /// Whether a record is good for every change applied, as of a moment.
@@ -162,10 +168,10 @@ impl Marks {
         self.applied.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Begins anew without a mark. What is loaded from the store after this has seen all
+    /// Begins anew without a mark, under the lock. What is loaded from the store after this has seen all
     /// changes applied so far; what comes from elsewhere may not have, for as long as those
     /// marks would have lived.
-    fn forget(&self, now: Duration) {
+    fn begin_anew(&self, now: Duration) {
         tracing::warn!("more keys changed than marks are kept; everything cached is dropped");
         self.blind_until.store(micros(now.saturating_add(self.lifetime)), Ordering::Release);
         self.count_break();

@@ -12,11 +12,21 @@ ALTER TABLE keyauth.owners ADD COLUMN version bigint NOT NULL DEFAULT 0;
 ALTER TABLE keyauth.groups ADD COLUMN version bigint NOT NULL DEFAULT 0;
 ALTER TABLE keyauth.keys ADD COLUMN version bigint NOT NULL DEFAULT 0;
 
+-- This server and its timeline, which is another one after a promotion.
+CREATE FUNCTION keyauth.lineage() RETURNS text
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT to_hex(system_identifier) || '-'
+        || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
+    FROM pg_control_system()
+$$;
+
 -- What there is one of.
 CREATE TABLE keyauth.deployment (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     -- The version of everything: raised where too much changes to be told one by one.
     version bigint NOT NULL DEFAULT nextval('keyauth.versions'),
+    -- Where versions are counted.
+    lineage text NOT NULL DEFAULT keyauth.lineage(),
     -- Part of every name in a shared cache. Change it after restoring a dump.
     namespace uuid NOT NULL DEFAULT gen_random_uuid(),
     -- What records in a shared cache are sealed with.
@@ -102,6 +112,22 @@ BEGIN
         UPDATE keyauth.deployment SET version = nextval('keyauth.versions') RETURNING version
     )
     INSERT INTO keyauth.invalidations (kind, version) SELECT 'everything', version FROM raised;
+END
+$$;
+
+-- Instances call it before they read changes. Versions of two lineages cannot be compared, and
+-- lookups may still be answered by the primary of before. So after a promotion everything is
+-- raised above all that the two have in common.
+CREATE FUNCTION keyauth.follow_lineage() RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    present CONSTANT text := keyauth.lineage();
+BEGIN
+    UPDATE keyauth.deployment SET lineage = present WHERE lineage <> present;
+    IF FOUND THEN
+        PERFORM keyauth.tell_everything();
+    END IF;
+    RETURN present;
 END
 $$;
 

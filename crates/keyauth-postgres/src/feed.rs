@@ -5,8 +5,8 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use keyauth_core::{
-    ChangeFeed, ChangeObserver, Continuity, FeedPage, FeedReader, Instance, LookupError, Origin,
-    Propagation, SealKey, StoreError, Subject, Timestamp,
+    Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, FeedReader, Instance, LookupError,
+    Origin, Propagation, SealKey, StoreError, Subject, Timestamp,
 };
 use sqlx::Row;
 use sqlx::postgres::{PgListener, PgPoolOptions, PgRow};
@@ -25,6 +25,8 @@ const CHANNEL: &str = "keyauth_changes";
 const POLL_DEADLINE: Duration = Duration::from_secs(1);
 /// How long connecting and reading all that is kept may take.
 const REPLAY_DEADLINE: Duration = Duration::from_secs(25);
+/// How many changes of the past are told to whoever begins: about as many as caches remember.
+const MOST_REPLAYED: i64 = 500_000;
 
 impl ChangeFeed for PostgresStore {
     type Reader = PostgresFeedReader;
@@ -125,10 +127,19 @@ impl PostgresFeedReader {
             meta.check(&session, &mut self.registration)?;
         }
 
-        let found = rows.iter().filter(|row| row.try_get::<&str, _>("kind").is_ok());
+        let mut continuity = if unbroken { Continuity::Unbroken } else { Continuity::Broken };
         let mut changes = Vec::new();
         let mut ages = Vec::new();
-        for row in found {
+        if session.snapshot.is_none() {
+            // Those of the past are not told one by one.
+            changes.push(Change::NewSecrets);
+            ages.push(Duration::ZERO);
+            if rows.len() > usize::try_from(MOST_REPLAYED).unwrap_or(usize::MAX) {
+                continuity = Continuity::TooMany;
+                rows.clear();
+            }
+        }
+        for row in rows.iter().filter(|row| row.try_get::<&str, _>("kind").is_ok()) {
             changes.push(change(row)?);
             let age: f64 = row.try_get("age")?;
             ages.push(Duration::try_from_secs_f64(age).unwrap_or_default());
@@ -140,17 +151,13 @@ impl PostgresFeedReader {
         let origin = session.origin.clone();
         self.last = Some(LastPoll { uptime: sent, server: meta.server, origin: origin.clone() });
         self.session = Some(session);
-        let continuity = if unbroken { Continuity::Unbroken } else { Continuity::Broken };
         Ok(FeedPage { continuity, origin, changes, ages })
     }
 
     async fn connect(&self) -> Result<Session, DecodeError> {
-        const HELLO: &str = "SELECT pg_is_in_recovery() AS in_recovery, \
-             pg_backend_pid() AS pid, \
+        const HELLO: &str = "SELECT pg_backend_pid() AS pid, \
              (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())) AS started, \
-             (SELECT system_identifier FROM pg_control_system()) AS system, \
-             CASE WHEN pg_is_in_recovery() THEN NULL \
-             ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline, \
+             CASE WHEN NOT pg_is_in_recovery() THEN keyauth.follow_lineage() END AS lineage, \
              d.namespace, d.seal, (extract(epoch FROM d.history) * 1000)::bigint AS history_ms \
              FROM keyauth.deployment AS d WHERE d.only_row";
         // A pool of one, because that is what a listener is made with.
@@ -168,15 +175,13 @@ impl PostgresFeedReader {
             tracing::warn!(%error, "no LISTEN here; changes arrive with the next poll");
         }
         let hello = sqlx::query(self.store.schema().sql(HELLO)).fetch_one(&mut listener).await?;
-        if hello.try_get("in_recovery")? {
-            return Err("the feed must be read from the primary, and this is a replica".into());
-        }
-        let system: i64 = hello.try_get("system")?;
-        let timeline: &str = hello.try_get("timeline")?;
+        let lineage: Option<&str> = hello.try_get("lineage")?;
+        let lineage =
+            lineage.ok_or("the feed must be read from the primary, and this is a replica")?;
         let namespace: Uuid = hello.try_get("namespace")?;
         let seal = hello.try_get::<&[u8], _>("seal")?.try_into()?;
         let origin = Origin {
-            name: format!("{system:x}-{timeline}-{namespace}").into(),
+            name: format!("{lineage}-{namespace}").into(),
             seal: SealKey::from_bytes(seal),
         };
         Ok(Session {
@@ -223,7 +228,7 @@ async fn read(
     let query = sqlx::query(statement).bind(registration.id());
     let query = match &session.snapshot {
         Some(snapshot) => query.bind(snapshot.clone()),
-        None => query,
+        None => query.bind(MOST_REPLAYED + 1),
     };
     query.fetch_all(&mut session.listener).await
 }
@@ -252,13 +257,15 @@ pub(crate) const POLL: &str = concat!(
      AND NOT pg_visible_in_snapshot(i.xid, $2::text::pg_snapshot)"
 );
 
-/// All that is kept, each subject once.
+/// All that is kept, each subject once, and of new secrets none: whoever hears of the past
+/// forgets all that was unknown to him.
 const REPLAY: &str = concat!(
     "SELECT meta.*, i.*, 0::float8 AS age FROM (",
     meta_columns!(),
     ") AS meta LEFT JOIN ( \
-     SELECT kind, tenant, subject, max(version) AS version, digest FROM keyauth.invalidations \
-     GROUP BY kind, tenant, subject, digest) AS i ON true"
+     SELECT kind, tenant, subject, max(version) AS version, NULL::bytea AS digest \
+     FROM keyauth.invalidations WHERE kind NOT IN ('secret', 'secrets') \
+     GROUP BY kind, tenant, subject LIMIT $2) AS i ON true"
 );
 
 /// What every poll says about itself.

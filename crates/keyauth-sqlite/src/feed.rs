@@ -21,6 +21,8 @@ use crate::transaction::LAST_CHANGE;
 const POLL_DEADLINE: Duration = Duration::from_secs(1);
 /// How long registering may take, which has to wait for writers.
 const REGISTER_DEADLINE: Duration = Duration::from_secs(10);
+/// How many changes are told with one poll, so that it ends in time.
+const MOST_AT_ONCE: i64 = 50_000;
 /// How often it is asked whether the file has changed, which costs next to nothing.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -70,12 +72,13 @@ impl SqliteFeedReader {
         let meta = meta.fetch_one(&mut *reading).await?;
         let known = self.registration.is_known_in(&mut reading).await?;
         let last: i64 = sqlx::query_scalar(LAST_CHANGE).fetch_one(&mut *reading).await?;
-        let rows = sqlx::query(
+        let mut rows = sqlx::query(
             "SELECT kind, tenant, subject, version, digest, \
              (julianday('now') - 2440587.5) * 86400.0 - changed_at / 1000000.0 AS age \
-             FROM invalidations WHERE id > ? ORDER BY id",
+             FROM invalidations WHERE id > ? LIMIT ?",
         )
         .bind(self.read.unwrap_or(0))
+        .bind(MOST_AT_ONCE + 1)
         .fetch_all(&mut *reading)
         .await?;
         reading.rollback().await?;
@@ -91,14 +94,22 @@ impl SqliteFeedReader {
             self.read = None;
             return Err("the namespace was changed, and all that is kept is read again".into());
         }
-        let unbroken = self.read.is_some_and(|read| read >= trimmed);
+        let too_many = rows.len() > usize::try_from(MOST_AT_ONCE).unwrap_or(usize::MAX);
+        let continuity = match self.read {
+            _ if too_many => Continuity::TooMany,
+            Some(read) if read >= trimmed => Continuity::Unbroken,
+            _ => Continuity::Broken,
+        };
+        if too_many {
+            rows.clear();
+        }
         if self.read != Some(last) {
             self.unacknowledged = Some(last);
         }
         self.read = Some(last);
         let seal = meta.try_get::<&[u8], _>("seal")?.try_into()?;
         Ok(FeedPage {
-            continuity: if unbroken { Continuity::Unbroken } else { Continuity::Broken },
+            continuity,
             origin: Origin {
                 name: format!("sqlite-{namespace}").into(),
                 seal: SealKey::from_bytes(seal),

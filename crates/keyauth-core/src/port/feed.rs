@@ -159,6 +159,9 @@ pub enum Continuity {
     /// Changes may have been missed, and what was cached before must go. The page holds all
     /// changes that are still kept.
     Broken,
+    /// More has changed than can be told, and the page holds nothing of it. What was cached
+    /// before must go, and what others keep may be stale without a sign of it.
+    TooMany,
 }
 
 /// A history of changes: versions of two different ones cannot be compared.

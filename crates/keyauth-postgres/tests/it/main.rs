@@ -6,6 +6,7 @@ mod by_hand;
 mod conformance;
 mod crash;
 mod failing;
+mod failover;
 mod feed;
 mod migrations;
 mod pgbouncer;

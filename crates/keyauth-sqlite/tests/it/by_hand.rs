@@ -143,6 +143,27 @@ async fn names_stay_and_so_do_secrets_with_their_key() {
 }
 
 #[tokio::test]
+async fn a_change_of_many_thousands_is_told_by_saying_so() {
+    let mut world = World::create().await;
+    world.reader.poll().await.expect("a page");
+    let many = |count: u32| {
+        format!(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) \
+             INSERT INTO invalidations (kind, tenant, subject, version, changed_at) \
+             SELECT 'key', 'default', randomblob(16), n, 0 FROM n"
+        )
+    };
+    world.run(&many(1_000)).await.expect("a change");
+    let page = world.reader.poll().await.expect("a page");
+    assert_eq!((page.continuity, page.changes.len()), (Continuity::Unbroken, 1_000));
+    world.run(&many(1_000_000)).await.expect("a change");
+    let page = world.reader.poll().await.expect("a page in time");
+    assert_eq!((page.continuity, page.changes.len()), (Continuity::TooMany, 0));
+    let page = world.reader.poll().await.expect("a page");
+    assert_eq!((page.continuity, page.changes.len()), (Continuity::Unbroken, 0));
+}
+
+#[tokio::test]
 async fn who_has_not_read_what_was_trimmed_is_told_so() {
     let mut world = World::create().await;
     world.store.issue(NewKey::named("any")).await.expect("a key");

@@ -29,6 +29,21 @@ as "$bin/pg_ctl" -D "$1/data" -w -l "$1/log" \
     start >/dev/null
 "#;
 
+/// Copies the server in the folder `$1` on port `$2`, and has the copy follow it on port `$3`.
+const REPLICA: &str = r#"
+set -eu
+bin=$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)
+bin=$(dirname "$(readlink -f "$bin")")
+as() { "$@"; }
+if [ "$(id -u)" = 0 ]; then
+    as() { su postgres -s /bin/sh -c 'exec "$@"' -- sh "$@"; }
+fi
+cd "$1"
+as "$bin/pg_basebackup" -h 127.0.0.1 -p "$2" -U postgres -D "$1/replica" -R -c fast >/dev/null
+as "$bin/pg_ctl" -D "$1/replica" -w -l "$1/replica.log" \
+    -o "-p $3 -c listen_addresses=127.0.0.1 -c unix_socket_directories='$1'" start >/dev/null
+"#;
+
 /// Ends the server in the folder `$1` without letting it tidy up, and starts it again.
 const CRASH: &str = r#"
 set -eu
@@ -39,7 +54,11 @@ if [ "$(id -u)" = 0 ]; then
 fi
 cd "$1"
 as "$bin" -D "$1/data" -m immediate -w stop >/dev/null
-[ "${2:-}" = remove ] || as "$bin" -D "$1/data" -w -l "$1/log" -o "$(sed 's/^[^ ]* //' \
+if [ "${2:-}" = remove ]; then
+    [ ! -d "$1/replica" ] || as "$bin" -D "$1/replica" -m immediate -w stop >/dev/null
+    exit
+fi
+as "$bin" -D "$1/data" -w -l "$1/log" -o "$(sed 's/^[^ ]* //' \
     "$1/data/postmaster.opts" | tr -d '"')" start >/dev/null
 "#;
 
@@ -64,12 +83,18 @@ pub(super) fn start_postgres(folder: &Path, port: u16, settings: &str) -> Result
     run_script(POSTGRES, &[folder, &port.to_string(), settings])
 }
 
+/// Starts a replica of it.
+pub(super) fn start_replica(folder: &Path, port: u16, replica_port: u16) -> Result<(), String> {
+    let folder = folder.to_str().unwrap_or_default();
+    run_script(REPLICA, &[folder, &port.to_string(), &replica_port.to_string()])
+}
+
 /// Ends it like the power cord, and starts it again.
 pub(super) fn crash_postgres(folder: &Path) -> Result<(), String> {
     run_script(CRASH, &[folder.to_str().unwrap_or_default()])
 }
 
-/// Ends it for good.
+/// Ends it, and its replica, for good.
 pub(super) fn remove_postgres(folder: &Path) -> Result<String, String> {
     let outcome = run_script(CRASH, &[folder.to_str().unwrap_or_default(), "remove"]);
     let _ = std::fs::remove_dir_all(folder);

@@ -14,6 +14,7 @@ use crate::Wire;
 pub struct FaultProxy {
     url: String,
     wire: watch::Sender<Wire>,
+    server: watch::Sender<String>,
     accepting: JoinHandle<()>,
 }
 
@@ -24,17 +25,14 @@ impl FaultProxy {
     ///
     /// Where the URL names no host and port, or there is no port to listen on.
     pub async fn to(url: &str) -> Self {
-        let (scheme, rest) = url.split_once("://").expect("a URL");
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (user, server) = match authority.rsplit_once('@') {
-            Some((user, server)) => (format!("{user}@"), server),
-            None => (String::new(), authority),
-        };
+        let server = server(url);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let wire = watch::Sender::new(Wire::Whole);
-        let accepting = tokio::spawn(accept(listener, server.to_owned(), wire.clone()));
-        Self { url: format!("{scheme}://{user}127.0.0.1:{port}/{path}"), wire, accepting }
+        let url = url.replacen(server, &format!("127.0.0.1:{port}"), 1);
+        let server = watch::Sender::new(server.to_owned());
+        let accepting = tokio::spawn(accept(listener, server.subscribe(), wire.clone()));
+        Self { url, wire, server, accepting }
     }
 
     /// How to connect through it.
@@ -48,6 +46,19 @@ impl FaultProxy {
     pub fn set_wire(&self, wire: Wire) {
         self.wire.send_replace(wire);
     }
+
+    /// Leads to another server from now on, as a name does that was given another address.
+    /// Connections that there are stay where they are.
+    pub fn lead_to(&self, url: &str) {
+        self.server.send_replace(server(url).to_owned());
+    }
+}
+
+/// The host and port in a URL.
+fn server(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").expect("a URL");
+    let authority = rest.split('/').next().unwrap_or(rest);
+    authority.rsplit('@').next().unwrap_or(authority)
 }
 
 impl Drop for FaultProxy {
@@ -56,13 +67,13 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: String, wire: watch::Sender<Wire>) {
+async fn accept(listener: TcpListener, server: watch::Receiver<String>, wire: watch::Sender<Wire>) {
     while let Ok((client, _)) = listener.accept().await {
         let state = *wire.borrow();
         if state == Wire::Cut {
             continue;
         }
-        let (server, wire) = (server.clone(), wire.subscribe());
+        let (server, wire) = (server.borrow().clone(), wire.subscribe());
         tokio::spawn(async move {
             let _ = connect(client, &server, wire).await;
         });

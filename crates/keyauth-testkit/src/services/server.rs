@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own, to be crashed.
+//! A PostgreSQL server of a test's own, to be crashed or replaced.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct PostgresServer {
     port: u16,
+    replica_port: u16,
     place: Place,
 }
 
@@ -31,11 +32,10 @@ impl PostgresServer {
     ///
     /// Where neither Docker nor this machine has PostgreSQL.
     pub async fn start(settings: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.expect("a port").port();
+        let (port, replica_port) = free_ports();
         let settings: Vec<_> =
             settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]).collect();
-        let place = match start_container(port, &settings) {
+        let place = match start_container(port, replica_port, &settings) {
             Ok(container) => Place::Container(container),
             Err(docker) => {
                 let folder = std::env::temp_dir().join(format!("keyauth-server-{port}"));
@@ -45,15 +45,39 @@ impl PostgresServer {
                 Place::Folder(folder)
             }
         };
-        let server = Self { port, place };
-        server.wait_until_it_answers().await;
+        let server = Self { port, replica_port, place };
+        wait_until_it_answers(&server.url()).await;
         server
     }
 
     /// How to connect to it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://postgres:postgres@127.0.0.1:{}/postgres", self.port)
+        url(self.port)
+    }
+
+    /// Starts a server that follows it by streaming replication, and says how to connect to
+    /// that. It is gone with this value.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be started, as a second one cannot.
+    pub async fn start_replica(&self) -> String {
+        match &self.place {
+            Place::Container(container) => {
+                let script = "pg_basebackup -U postgres -D /tmp/replica -R -c fast && \
+                     pg_ctl -D /tmp/replica -w -l /tmp/replica.log \
+                     -o \"-p 5433 -c listen_addresses='*'\" start";
+                let exec = ["exec", "--user", "postgres", container, "sh", "-c", script];
+                run("docker", &exec).expect("a replica");
+            }
+            Place::Folder(folder) => {
+                local::start_replica(folder, self.port, self.replica_port).expect("a replica");
+            }
+        }
+        let url = url(self.replica_port);
+        wait_until_it_answers(&url).await;
+        url
     }
 
     /// Ends it as the power cord does, and starts it again.
@@ -69,22 +93,34 @@ impl PostgresServer {
             }
             Place::Folder(folder) => local::crash_postgres(folder).expect("started again"),
         }
-        self.wait_until_it_answers().await;
+        wait_until_it_answers(&self.url()).await;
     }
+}
 
-    async fn wait_until_it_answers(&self) {
-        let answering = async {
-            // The image's first start is followed by a second one, so once is not enough.
-            let mut answers = 0;
-            while answers < 3 {
-                let alive = super::postgres::execute(&self.url(), "SELECT 1".to_owned()).await;
-                answers = if alive.is_ok() { answers + 1 } else { 0 };
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, answering).await;
-        in_time.expect("the server answers");
-    }
+fn url(port: u16) -> String {
+    format!("postgres://postgres:postgres@127.0.0.1:{port}/postgres")
+}
+
+async fn wait_until_it_answers(url: &str) {
+    let answering = async {
+        // The image's first start is followed by a second one, so once is not enough.
+        let mut answers = 0;
+        while answers < 3 {
+            let alive = super::postgres::execute(url, "SELECT 1".to_owned()).await;
+            answers = if alive.is_ok() { answers + 1 } else { 0 };
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, answering).await;
+    in_time.expect("the server answers");
+}
+
+/// Two that nobody listens on.
+fn free_ports() -> (u16, u16) {
+    // Both held until both are known, or they would be one.
+    let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let [first, second] = free.map(|free| free.local_addr().expect("its address").port());
+    (first, second)
 }
 
 impl Drop for PostgresServer {
@@ -98,13 +134,13 @@ impl Drop for PostgresServer {
     }
 }
 
-fn start_container(port: u16, settings: &[String]) -> Result<String, String> {
+fn start_container(port: u16, replica_port: u16, settings: &[String]) -> Result<String, String> {
     let (image_variable, official) = Service::Postgres.image();
     let image = variable(image_variable).unwrap_or_else(|| official.to_owned());
-    let publish = format!("127.0.0.1:{port}:5432");
-    let mut arguments =
-        vec!["run", "--detach", "--publish", &publish, "--env", "POSTGRES_PASSWORD=postgres"];
-    arguments.push(&image);
+    let publish = format!("--publish=127.0.0.1:{port}:5432");
+    let publish_replica = format!("--publish=127.0.0.1:{replica_port}:5433");
+    let mut arguments = vec!["run", "--detach", &publish, &publish_replica];
+    arguments.extend(["--env", "POSTGRES_PASSWORD=postgres", &image]);
     arguments.extend(settings.iter().map(String::as_str));
     run("docker", &arguments)
 }
