@@ -21,3 +21,10 @@ doc:
 # Measures the hot path against the same written by hand.
 bench *arguments:
     cargo bench -p keyauth-bench {{arguments}}
+
+# Prints the figures of the cache and its feed at full size; a few minutes.
+figures:
+    KEYAUTH_REVOKES=1000 cargo test -p keyauth-tests --test fleet propagation -- --nocapture
+    KEYAUTH_FLOOD=1000000 cargo test --release -p keyauth-cache --test it flood -- --nocapture
+    KEYAUTH_KEYS=10000,1000000 cargo test -p keyauth-postgres --lib plans -- --nocapture
+    cargo test -p keyauth-cache --test model -- --nocapture

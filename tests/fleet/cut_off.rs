@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyauth_core::{ChangeFeed, KeyStore, NewKey, Propagation};
+use keyauth_core::{ChangeFeed, Clock, KeyStore, NewKey, Propagation, Subject, SystemClock};
 use keyauth_postgres::PostgresStore;
 use keyauth_testkit::{FaultProxy, PostgresDatabase, Wire};
 
@@ -13,6 +13,14 @@ async fn world() -> (PostgresStore, PostgresDatabase) {
     let store = PostgresStore::connect(database.url()).await.expect("a server");
     store.migrate().await.expect("a schema");
     (store, database)
+}
+
+async fn wait_until_one_has_polled(store: &PostgresStore) {
+    let serving = "SELECT count(*) FROM keyauth.instances WHERE applied IS NOT NULL";
+    while sqlx::query_scalar::<_, i64>(serving).fetch_one(store.pool()).await.expect("a count") < 1
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]
@@ -67,14 +75,44 @@ async fn a_process_that_was_killed_is_waited_for_and_no_longer_than_it_could_ser
     let (store, database) = world().await;
     let second = Duration::from_secs(1);
     let killed = Instance::start(database.url(), "killed", second).await;
-    let serving = "SELECT count(*) FROM keyauth.instances WHERE applied IS NOT NULL";
-    while sqlx::query_scalar::<_, i64>(serving).fetch_one(store.pool()).await.expect("a count") < 1
-    {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait_until_one_has_polled(&store).await;
     killed.signal("-KILL").await;
     let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
     let (_, propagation) = store.revoke_and_wait(&key, 2 * second).await.expect("revoked");
     // It is to be waited for as long as it may bridge an outage: a minute by default.
     assert_eq!(propagation, Propagation::TimedOut { missing: vec!["killed".into()] });
+}
+
+#[tokio::test]
+async fn a_process_that_is_cut_off_serves_no_longer_than_a_wait_without_its_answer() {
+    let (store, database) = world().await;
+    let proxy = FaultProxy::to(database.url()).await;
+    let (second, clock) = (Duration::from_secs(1), SystemClock::new());
+    let mut cut_off = Instance::start_with_grace(proxy.url(), "cut off", second, 3 * second).await;
+    wait_until_one_has_polled(&store).await;
+    for wire in [Wire::Dead, Wire::Cut] {
+        // Twice, since the first may be told by a poll that the dead wire has held up, whose lease
+        // is over when it comes home.
+        for _ in 0..2 {
+            let key = store.issue(NewKey::named("any")).await.expect("a key");
+            let heard = store.propagated(&Subject::Key(key.id()), 60 * second).await;
+            assert_eq!(heard.expect("an answer"), Propagation::Acknowledged);
+        }
+        let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
+        cut_off.wait_for(key.reveal(), "admitted").await;
+        proxy.set_wire(wire);
+        cut_off.hammer(500, key.reveal()).await;
+        let began = clock.uptime();
+        let (_, propagation) = store.revoke_and_wait(&key, 60 * second).await.expect("revoked");
+        let returned = clock.uptime();
+        assert_eq!(propagation, Propagation::Elapsed { missing: vec!["cut off".into()] });
+        // Two requests that get no answer, one of which began after the return.
+        tokio::time::sleep(3 * second).await;
+        let hammered = cut_off.hammered().await;
+        assert!(hammered.last_admitted > began + 2 * second, "it did serve while it might");
+        assert!(hammered.last_admitted < returned, "and not when the wait was over");
+        assert!(hammered.last > returned);
+        proxy.set_wire(Wire::Whole);
+    }
+    cut_off.end().await;
 }

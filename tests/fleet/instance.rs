@@ -9,6 +9,14 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// When requests began, by the machine's uptime, and how many there were.
+pub(crate) struct Hammered {
+    pub(crate) first_refused: Duration,
+    pub(crate) last_admitted: Duration,
+    pub(crate) last: Duration,
+    pub(crate) count: u64,
+}
+
 /// A running `instance`, killed with this value.
 pub(crate) struct Instance {
     child: Child,
@@ -17,9 +25,21 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    /// One that serves for a minute when it is cut off.
     pub(crate) async fn start(url: &str, name: &str, max_staleness: Duration) -> Self {
+        Self::start_with_grace(url, name, max_staleness, Duration::from_secs(60)).await
+    }
+
+    pub(crate) async fn start_with_grace(
+        url: &str,
+        name: &str,
+        max_staleness: Duration,
+        grace: Duration,
+    ) -> Self {
+        let [max_staleness, grace] =
+            [max_staleness, grace].map(|time| time.as_millis().to_string());
         let mut child = Command::new(env!("CARGO_BIN_EXE_instance"))
-            .args([url, name, &max_staleness.as_millis().to_string()])
+            .args([url, name, &max_staleness, &grace])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -45,6 +65,25 @@ impl Instance {
     pub(crate) async fn answer(&mut self) -> String {
         let line = tokio::time::timeout(PATIENCE, self.answers.next_line()).await;
         line.expect("in time").expect("its output").expect("a line")
+    }
+
+    /// Verifies a key so many times a second.
+    pub(crate) async fn hammer(&mut self, rate: u32, key: &str) {
+        self.command(&format!("hammer {rate} {key}")).await;
+    }
+
+    /// Ends that, and says what came of it.
+    pub(crate) async fn hammered(&mut self) -> Hammered {
+        self.command("").await;
+        let answer = self.answer().await;
+        let numbers: Vec<u64> =
+            answer.split(' ').map(|number| number.parse().expect("a number")).collect();
+        let [first_refused, last_admitted, last, count] = numbers[..] else {
+            unreachable!("{answer}")
+        };
+        let [first_refused, last_admitted, last] =
+            [first_refused, last_admitted, last].map(Duration::from_micros);
+        Hammered { first_refused, last_admitted, last, count }
     }
 
     /// Waits until a key is judged so.

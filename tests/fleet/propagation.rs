@@ -11,6 +11,8 @@ use crate::instance::Instance;
 const PROCESSES: usize = 3;
 /// Verifications a second, in each process.
 const RATE: u32 = 2_000;
+/// For how long they go on when the revoke has returned.
+const AFTERWARDS: Duration = Duration::from_millis(50);
 
 /// Prints the figures; `KEYAUTH_REVOKES=1000` for those that are worth comparing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,7 +34,7 @@ async fn no_request_that_begins_after_a_waiting_revoke_returned_gets_through() {
         let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
         for instance in &mut instances {
             instance.wait_for(key.reveal(), "admitted").await;
-            instance.command(&format!("hammer {RATE} {}", key.reveal())).await;
+            instance.hammer(RATE, key.reveal()).await;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
         let began = clock.uptime();
@@ -41,14 +43,14 @@ async fn no_request_that_begins_after_a_waiting_revoke_returned_gets_through() {
         let returned = clock.uptime();
         assert_eq!(propagation, Propagation::Acknowledged);
         waited.push(returned - began);
+        // Long enough for whatever was under way to come home.
+        tokio::time::sleep(AFTERWARDS).await;
         for instance in &mut instances {
-            let answer = instance.answer().await;
-            let micros: Vec<u64> =
-                answer.split(' ').map(|number| number.parse().expect("a number")).collect();
-            let [refused, admitted, count] = micros[..] else { unreachable!("{answer}") };
-            taken.push(Duration::from_micros(refused).saturating_sub(began));
-            late += u64::from(Duration::from_micros(admitted) > returned);
-            requests += count;
+            let hammered = instance.hammered().await;
+            assert!(hammered.last > returned, "nothing was asked after it had returned");
+            taken.push(hammered.first_refused.saturating_sub(began));
+            late += u64::from(hammered.last_admitted > returned);
+            requests += hammered.count;
         }
     }
     println!("{revokes} revokes, {PROCESSES} processes, {requests} requests");

@@ -37,6 +37,7 @@ pub(crate) async fn run<L: ChangeFeed + 'static>(
     // Before anybody stops waiting for this instance.
     if let Some(cache) = cache.upgrade() {
         cache.lease.give_back();
+        observe::lease(false);
     }
     let _ = timeout(LEAVE_DEADLINE, reader.leave()).await;
 }

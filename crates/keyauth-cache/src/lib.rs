@@ -42,11 +42,12 @@
 //! | `keyauth_cache_loads_total` | counter | `outcome`: `found`, `unknown`, `unavailable`, `overloaded` |
 //! | `keyauth_cache_shared_loads_total` | counter | callers that waited for another one's load |
 //! | `keyauth_cache_rejected_fills_total` | counter | `from`: `store`, `shared`; older than a known change |
-//! | `keyauth_cache_evictions_total` | counter | `reason`: `stale`, `expired`, `size`, `break` |
+//! | `keyauth_cache_evictions_total` | counter | `reason`: `stale`, `expired`, `size` |
+//! | `keyauth_cache_breaks_total` | counter | all was dropped, as changes may have been missed |
 //! | `keyauth_cache_refused_shared_entries_total` | counter | damaged, foreign or too old |
 //! | `keyauth_cache_shared_failures_total` | counter | |
 //! | `keyauth_cache_poll_failures_total` | counter | |
-//! | `keyauth_cache_lease_held` | gauge | 1 while what is cached may be served |
+//! | `keyauth_cache_lease_held` | gauge | 1 where what is cached could be served after the last poll |
 //! | `keyauth_cache_marks` | gauge | subjects that have changed lately, about |
 //! | `keyauth_change_propagation_seconds` | histogram | from when a change was written to when it was applied, by the store's clock |
 //!

@@ -8,6 +8,7 @@ use keyauth_core::{Change, KeyDigest, KeyRecord, Subject, Version};
 use moka::sync::Cache;
 
 use crate::lease::micros;
+use crate::observe;
 
 /// How long it is remembered that a secret is new: longer than anybody remembers that it was
 /// unknown.
@@ -32,6 +33,9 @@ pub(crate) struct Marks {
     history: AtomicU64,
     /// Until when, in microseconds of uptime, marks may be missing because they were too many.
     blind_until: AtomicU64,
+    /// The version of everything, which is never forgotten: after a promotion it alone keeps
+    /// away what the primary of before still says.
+    everything: AtomicU64,
     subjects: Cache<Subject, Mark>,
     /// When, in changes applied, a secret came into being; without a digest, more of them
     /// than were told one by one.
@@ -63,6 +67,7 @@ impl Marks {
             breaks: AtomicU64::new(0),
             history: AtomicU64::new(0),
             blind_until: AtomicU64::new(0),
+            everything: AtomicU64::new(0),
             // Without a bound of its own, which would forget any mark it likes.
             subjects: Cache::builder().time_to_live(lifetime).build(),
             new_secrets: Cache::builder().time_to_live(NEW_SECRETS_LIVE).build(),
@@ -123,6 +128,8 @@ impl Marks {
         let _applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         self.count_break();
         self.history.fetch_add(1, Ordering::AcqRel);
+        // Last: who has seen the new history and the old version is too strict for a moment.
+        self.everything.store(0, Ordering::Release);
     }
 
     /// Changes were too many for each to leave its mark.
@@ -133,10 +140,15 @@ impl Marks {
 
     /// Whether a record is good for every change applied, as of a moment.
     pub(crate) fn admit(&self, record: &KeyRecord, now: Moment) -> bool {
-        record.subjects().all(|(subject, version)| {
+        let good = record.subjects().all(|(subject, version)| {
+            if subject == Subject::Everything {
+                return version.get() >= self.everything.load(Ordering::Acquire);
+            }
             let mark = self.subjects.get(&subject).filter(|mark| mark.history == now.history);
             mark.is_none_or(|mark| version >= mark.version)
-        })
+        });
+        // Marks that went meanwhile have not been seen.
+        good && self.history.load(Ordering::Acquire) == now.history
     }
 
     /// Whether a secret has come into being since a moment.
@@ -163,6 +175,7 @@ impl Marks {
     }
 
     fn count_break(&self) {
+        observe::broke();
         self.breaks.fetch_add(1, Ordering::AcqRel);
         // So that whoever compares the one number looks further.
         self.applied.fetch_add(1, Ordering::AcqRel);
@@ -182,6 +195,10 @@ impl Marks {
 
     /// Called under the lock, so that nobody raises it in between.
     fn raise(&self, subject: &Subject, version: Version) {
+        if *subject == Subject::Everything {
+            self.everything.fetch_max(version.get(), Ordering::AcqRel);
+            return;
+        }
         let history = self.history.load(Ordering::Relaxed);
         let old = self.subjects.get(subject).filter(|old| old.history == history);
         let version = old.map_or(version, |old| old.version.max(version));

@@ -92,7 +92,7 @@ pub(crate) fn polled(lease_held: bool, marks: u64) {
     let _ = marks;
 }
 
-fn lease(held: bool) {
+pub(crate) fn lease(held: bool) {
     #[cfg(feature = "metrics")]
     metrics::gauge!("keyauth_cache_lease_held").set(f64::from(u8::from(held)));
     let _ = held;
@@ -118,8 +118,12 @@ pub(crate) fn poll_recovered() {
     tracing::info!("changes to keys are polled again");
 }
 
+/// All that was cached has to go.
+pub(crate) fn broke() {
+    count!("keyauth_cache_breaks_total");
+}
+
 pub(crate) fn broke_off() {
-    count!("keyauth_cache_evictions_total", "reason" => "break");
     tracing::warn!("changes may have been missed; everything cached was dropped");
 }
 

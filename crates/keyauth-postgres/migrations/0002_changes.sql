@@ -27,7 +27,7 @@ CREATE TABLE keyauth.deployment (
     version bigint NOT NULL DEFAULT nextval('keyauth.versions'),
     -- Where versions are counted.
     lineage text NOT NULL DEFAULT keyauth.lineage(),
-    -- Part of every name in a shared cache. Change it after restoring a dump.
+    -- The name of this history of versions. Change it after restoring a dump.
     namespace uuid NOT NULL DEFAULT gen_random_uuid(),
     -- What records in a shared cache are sealed with.
     seal bytea NOT NULL CHECK (octet_length(seal) = 32),
@@ -115,19 +115,22 @@ BEGIN
 END
 $$;
 
--- Instances call it before they read changes. Versions of two lineages cannot be compared, and
--- lookups may still be answered by the primary of before. So after a promotion everything is
--- raised above all that the two have in common.
-CREATE FUNCTION keyauth.follow_lineage() RETURNS text
+-- Instances call it before they read changes, and are told the namespace. After a promotion
+-- that is a new one, as two replicas may be promoted to the same timeline; and versions leap,
+-- since lookups may still be answered by the primary of before, whose versions go on: what it
+-- gives is below everything's version here, and below that of every change to come.
+CREATE FUNCTION keyauth.follow_lineage() RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     present CONSTANT text := keyauth.lineage();
 BEGIN
-    UPDATE keyauth.deployment SET lineage = present WHERE lineage <> present;
+    UPDATE keyauth.deployment SET lineage = present, namespace = gen_random_uuid()
+        WHERE lineage <> present;
     IF FOUND THEN
+        PERFORM setval('keyauth.versions', nextval('keyauth.versions') + (1::bigint << 40));
         PERFORM keyauth.tell_everything();
     END IF;
-    RETURN present;
+    RETURN (SELECT namespace FROM keyauth.deployment);
 END
 $$;
 

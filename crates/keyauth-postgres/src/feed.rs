@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyauth_core::{
     Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, FeedReader, Instance, LookupError,
-    Origin, Propagation, SealKey, StoreError, Subject, Timestamp,
+    Origin, Propagation, SealKey, StoreError, Subject, Timestamp, Version,
 };
 use sqlx::Row;
 use sqlx::postgres::{PgListener, PgPoolOptions, PgRow};
@@ -16,14 +16,16 @@ use tokio::time::timeout;
 use crate::PostgresStore;
 use crate::change::change;
 use crate::instance::{Housekeeping, Registration};
-use crate::row::DecodeError;
+use crate::row::{DecodeError, version};
 use crate::time::PgTime;
 
 /// What the triggers notify. It carries nothing.
 const CHANNEL: &str = "keyauth_changes";
 /// How long a poll may take. Lookups have a pool of their own, so no burst of them starves it.
 const POLL_DEADLINE: Duration = Duration::from_secs(1);
-/// How long connecting and reading all that is kept may take.
+/// How long making a session may take.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// How long making one and reading all that is kept may take.
 const REPLAY_DEADLINE: Duration = Duration::from_secs(25);
 /// How many changes of the past are told to whoever begins: about as many as caches remember.
 const MOST_REPLAYED: i64 = 500_000;
@@ -103,7 +105,7 @@ impl PostgresFeedReader {
         // Taken out: a session whose poll fails, or is given up half way, is not used again.
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => self.connect().await?,
+            None => timeout(CONNECT_DEADLINE, self.connect()).await??,
         };
         if !self.registration.is_known() {
             self.registration.register(&mut session.listener).await?;
@@ -133,7 +135,7 @@ impl PostgresFeedReader {
         if session.snapshot.is_none() {
             // Those of the past are not told one by one.
             changes.push(Change::NewSecrets);
-            ages.push(Duration::ZERO);
+            changes.push(Change::Raised(Subject::Everything, meta.everything));
             if rows.len() > usize::try_from(MOST_REPLAYED).unwrap_or(usize::MAX) {
                 continuity = Continuity::TooMany;
                 rows.clear();
@@ -141,8 +143,9 @@ impl PostgresFeedReader {
         }
         for row in rows.iter().filter(|row| row.try_get::<&str, _>("kind").is_ok()) {
             changes.push(change(row)?);
-            let age: f64 = row.try_get("age")?;
-            ages.push(Duration::try_from_secs_f64(age).unwrap_or_default());
+            if let Some(age) = row.try_get("age")? {
+                ages.push(Duration::try_from_secs_f64(age).unwrap_or_default());
+            }
         }
         if !changes.is_empty() || session.snapshot.is_none() {
             self.unacknowledged = Some(meta.snapshot.clone());
@@ -157,15 +160,15 @@ impl PostgresFeedReader {
     async fn connect(&self) -> Result<Session, DecodeError> {
         const HELLO: &str = "SELECT pg_backend_pid() AS pid, \
              (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())) AS started, \
-             CASE WHEN NOT pg_is_in_recovery() THEN keyauth.follow_lineage() END AS lineage, \
-             d.namespace, d.seal, (extract(epoch FROM d.history) * 1000)::bigint AS history_ms \
+             CASE WHEN NOT pg_is_in_recovery() THEN keyauth.follow_lineage() END AS namespace, \
+             d.seal, (extract(epoch FROM d.history) * 1000)::bigint AS history_ms \
              FROM keyauth.deployment AS d WHERE d.only_row";
         // A pool of one, because that is what a listener is made with.
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .max_lifetime(None)
             .idle_timeout(None)
-            .acquire_timeout(REPLAY_DEADLINE)
+            .acquire_timeout(CONNECT_DEADLINE)
             .connect_lazy_with(self.store.direct().clone());
         let mut listener = PgListener::connect_with(&pool).await?;
         // A connection that is lost must be noticed here, not mended behind our back.
@@ -175,15 +178,11 @@ impl PostgresFeedReader {
             tracing::warn!(%error, "no LISTEN here; changes arrive with the next poll");
         }
         let hello = sqlx::query(self.store.schema().sql(HELLO)).fetch_one(&mut listener).await?;
-        let lineage: Option<&str> = hello.try_get("lineage")?;
-        let lineage =
-            lineage.ok_or("the feed must be read from the primary, and this is a replica")?;
-        let namespace: Uuid = hello.try_get("namespace")?;
+        let namespace: Option<Uuid> = hello.try_get("namespace")?;
+        let namespace =
+            namespace.ok_or("the feed must be read from the primary, and this is a replica")?;
         let seal = hello.try_get::<&[u8], _>("seal")?.try_into()?;
-        let origin = Origin {
-            name: format!("{lineage}-{namespace}").into(),
-            seal: SealKey::from_bytes(seal),
-        };
+        let origin = Origin { name: namespace.to_string().into(), seal: SealKey::from_bytes(seal) };
         Ok(Session {
             identity: Identity::of(&hello)?,
             origin,
@@ -240,6 +239,7 @@ macro_rules! meta_columns {
          (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())) AS started, \
          clock_timestamp() AS server, \
          (SELECT namespace FROM keyauth.deployment WHERE only_row) AS namespace, \
+         (SELECT version FROM keyauth.deployment WHERE only_row) AS everything, \
          (SELECT (extract(epoch FROM history) * 1000)::bigint \
          FROM keyauth.deployment WHERE only_row) AS history_ms, \
          EXISTS (SELECT FROM keyauth.instances WHERE id = $1) AS registered"
@@ -260,7 +260,7 @@ pub(crate) const POLL: &str = concat!(
 /// All that is kept, each subject once, and of new secrets none: whoever hears of the past
 /// forgets all that was unknown to him.
 const REPLAY: &str = concat!(
-    "SELECT meta.*, i.*, 0::float8 AS age FROM (",
+    "SELECT meta.*, i.*, NULL::float8 AS age FROM (",
     meta_columns!(),
     ") AS meta LEFT JOIN ( \
      SELECT kind, tenant, subject, max(version) AS version, NULL::bytea AS digest \
@@ -274,6 +274,7 @@ struct Meta {
     server: Timestamp,
     identity: Identity,
     namespace: Uuid,
+    everything: Version,
     history: Duration,
     in_recovery: bool,
     registered: bool,
@@ -287,6 +288,7 @@ impl Meta {
             server: row.try_get::<PgTime, _>("server")?.0,
             identity: Identity::of(row)?,
             namespace: row.try_get("namespace")?,
+            everything: version(row, "everything")?,
             history: history(row)?,
             in_recovery: row.try_get("in_recovery")?,
             registered: row.try_get("registered")?,
@@ -307,6 +309,7 @@ impl Meta {
         if self.namespace != session.namespace {
             return Err("the namespace was changed".into());
         }
+        registration.check(self.history)?;
         if !self.registered {
             registration.forget();
             return Err("this instance was taken for dead, and registers again".into());

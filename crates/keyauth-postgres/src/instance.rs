@@ -45,6 +45,10 @@ impl Registration {
         self.id = None;
     }
 
+    pub(crate) fn check(&self, history: Duration) -> Result<(), String> {
+        self.instance.check(history)
+    }
+
     /// Makes the instance known to those who wait for it. Before its first poll, so that
     /// nothing it could go on serving is older than its row.
     pub(crate) async fn register(&mut self, listener: &mut PgListener) -> Result<(), sqlx::Error> {

@@ -58,7 +58,8 @@ impl PostgresStore {
     }
 
     /// Brings the schema up to date, creating it where there is none: all or nothing. Where
-    /// several processes call it, one does the work and the others wait for it. Gives back
+    /// several processes call it, one does the work and the others wait for it. Whoever did it
+    /// owns the schema; `docs/revocation.md` lists the rights that another role needs. Gives back
     /// the versions it has moved to.
     ///
     /// # Errors

@@ -28,7 +28,8 @@ pub(crate) async fn wait(
 }
 
 /// The instances that have not acknowledged all changes of a subject that are visible now. A
-/// change of many subjects stands for those in it.
+/// change of many subjects stands for those in it, and a tenant for all that is in it, but for
+/// secrets, whose keys are told of too.
 async fn missing(
     store: &PostgresStore,
     subject: &Subject,
@@ -38,7 +39,8 @@ async fn missing(
          WHERE n.applied IS NULL OR EXISTS ( \
          SELECT FROM keyauth.invalidations AS i \
          WHERE i.xid >= pg_snapshot_xmin(n.applied) AND NOT pg_visible_in_snapshot(i.xid, n.applied) \
-         AND (i.kind IN ('everything', 'tenant') \
+         AND (i.kind IN ('everything', 'tenant') OR $1 = 'everything' \
+         OR $1 = 'tenant' AND i.tenant = $2 \
          OR i.kind = $1 AND i.subject = $3 AND ($2::text IS NULL OR i.tenant = $2))) \
          ORDER BY n.name",
     );

@@ -68,7 +68,7 @@ pub struct SqliteFeedReader {
 impl SqliteFeedReader {
     async fn poll_file(&mut self) -> Result<FeedPage, DecodeError> {
         let mut reading: Transaction<'_, Sqlite> = self.store.readers().begin().await?;
-        let meta = sqlx::query("SELECT namespace, seal, trimmed FROM deployment");
+        let meta = sqlx::query("SELECT namespace, seal, trimmed, history_ms FROM deployment");
         let meta = meta.fetch_one(&mut *reading).await?;
         let known = self.registration.is_known_in(&mut reading).await?;
         let last: i64 = sqlx::query_scalar(LAST_CHANGE).fetch_one(&mut *reading).await?;
@@ -86,6 +86,8 @@ impl SqliteFeedReader {
             self.registration.forget();
             return Err("this instance was taken for dead, and registers again".into());
         }
+        let history = Duration::from_millis(u64::try_from(meta.try_get::<i64, _>("history_ms")?)?);
+        self.registration.check(history)?;
         let trimmed: i64 = meta.try_get("trimmed")?;
         let namespace: String = meta.try_get("namespace")?;
         let same = self.namespace.as_ref().is_none_or(|before| *before == namespace);

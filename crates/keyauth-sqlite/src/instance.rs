@@ -59,6 +59,10 @@ impl Registration {
         Ok(statement.fetch_optional(connection).await?.is_some())
     }
 
+    pub(crate) fn check(&self, history: Duration) -> Result<(), String> {
+        self.instance.check(history)
+    }
+
     pub(crate) const fn forget(&mut self) {
         self.id = None;
     }

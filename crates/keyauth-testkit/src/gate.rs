@@ -1,12 +1,12 @@
 //! A gate before or behind a store's lookups, and a wire to it that can be cut.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use keyauth_core::{
-    ChangeFeed, ChangeObserver, FeedPage, FeedReader, Instance, KeyDigest, KeyLookup, KeyRecord,
-    Keyring, LookupError, Peek, Propagation, StoreError, Subject,
+    ChangeFeed, ChangeObserver, Continuity, FeedPage, FeedReader, Instance, KeyDigest, KeyLookup,
+    KeyRecord, Keyring, LookupError, Peek, Propagation, StoreError, Subject,
 };
 use tokio::sync::watch;
 
@@ -30,6 +30,8 @@ struct Gate {
     waiting: watch::Sender<usize>,
     wire: watch::Sender<Wire>,
     feed: watch::Sender<Wire>,
+    /// Whether the next page is to say that more has changed than can be told.
+    too_many: AtomicBool,
 }
 
 /// Where a call is held.
@@ -73,6 +75,7 @@ impl<L> Gated<L> {
             waiting: watch::Sender::new(0),
             wire: watch::Sender::new(Wire::Whole),
             feed: watch::Sender::new(Wire::Whole),
+            too_many: AtomicBool::new(false),
         };
         Self { inner, gate: Arc::new(gate), here: Here::Yes }
     }
@@ -135,6 +138,11 @@ impl<L> Gated<L> {
     /// Cuts or mends the wire for polls alone.
     pub fn set_feed(&self, wire: Wire) {
         self.gate.feed.send_replace(wire);
+    }
+
+    /// Has the next page say that more has changed than can be told.
+    pub fn tell_too_many(&self) {
+        self.gate.too_many.store(true, Ordering::SeqCst);
     }
 
     /// Waits until so many calls are held.
@@ -253,7 +261,11 @@ pub struct GatedReader<R> {
 impl<R: FeedReader> FeedReader for GatedReader<R> {
     async fn poll(&mut self) -> Result<FeedPage, LookupError> {
         cross(&self.gate.feed).await?;
-        let page = self.inner.poll().await?;
+        let mut page = self.inner.poll().await?;
+        if self.gate.too_many.swap(false, Ordering::SeqCst) {
+            page.continuity = Continuity::TooMany;
+            page.changes.clear();
+        }
         self.gate.polls.fetch_add(1, Ordering::SeqCst);
         Ok(page)
     }

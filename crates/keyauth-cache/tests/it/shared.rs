@@ -147,6 +147,31 @@ async fn a_stale_entry_is_not_believed() {
 }
 
 #[tokio::test]
+async fn after_more_changes_than_can_be_told_only_the_store_is_believed() {
+    let store = MemoryStore::new();
+    let key = issue(&store, "revoked").await;
+    let cold = issue(&store, "revoked, and not cached here").await;
+    let cache = MemoryCache::default();
+    for key in [&key, &cold] {
+        assert_eq!(ask_cold(&store, &cache, key).await, (ADMITTED, 1));
+    }
+    let instance = Instance::sharing(&store, cache.clone()).await;
+    assert_eq!(instance.verify(&key).await, ADMITTED);
+    assert_eq!(instance.gate.calls(), 0);
+    instance.gate.set_feed(Wire::Dead);
+    for key in [&key, &cold] {
+        store.revoke(key).await.expect("revoked");
+    }
+    instance.gate.tell_too_many();
+    instance.gate.set_feed(Wire::Whole);
+    instance.hear().await;
+    for key in [&key, &cold] {
+        assert_eq!(instance.verify(key).await, REVOKED);
+    }
+    assert_eq!(instance.gate.calls(), 2);
+}
+
+#[tokio::test]
 async fn an_older_record_does_not_replace_a_newer_one() {
     let store = MemoryStore::new();
     let key = issue(&store, "raced").await;

@@ -44,7 +44,8 @@ pub enum Change {
 /// # Contract
 ///
 /// * Every change is told, whoever made it and however: a call of [`KeyStore`], of another
-///   process, or an `UPDATE` by hand. Use and names are no changes.
+///   process, or an `UPDATE` by hand. Use and names are no changes. Where they are more than can
+///   be told, the page says so.
 /// * A change that a lookup can see is told by the next poll that is sent, however late its
 ///   transaction committed. Telling one twice does no harm.
 /// * A record carries versions at least those of all changes told before its lookup was sent.
@@ -62,7 +63,8 @@ pub trait ChangeFeed: KeyLookup {
     /// tells of them too.
     fn observe(&self, observer: Weak<dyn ChangeObserver>);
 
-    /// Waits until every instance has applied all changes of `subject` made so far.
+    /// Waits until every instance has applied all changes of `subject` made so far. A tenant
+    /// stands for all that is in it, an owner or a group for itself and not for its keys.
     ///
     /// # Errors
     ///
@@ -145,8 +147,8 @@ pub struct FeedPage {
     pub origin: Origin,
     /// The changes, in no order.
     pub changes: Vec<Change>,
-    /// How long ago each was made, as far as that can be said: `ages[n]` is that of
-    /// `changes[n]`. For figures, never for decisions.
+    /// How long ago changes were made, of those for which that can be said. For figures,
+    /// never for decisions.
     pub ages: Vec<Duration>,
 }
 
@@ -159,8 +161,9 @@ pub enum Continuity {
     /// Changes may have been missed, and what was cached before must go. The page holds all
     /// changes that are still kept.
     Broken,
-    /// More has changed than can be told, and the page holds nothing of it. What was cached
-    /// before must go, and what others keep may be stale without a sign of it.
+    /// More has changed than can be told. What was cached before must go, and until all that
+    /// could be cached elsewhere has expired, shared caches and replicas must not be asked:
+    /// the page does not say what is stale of theirs.
     TooMany,
 }
 
@@ -216,4 +219,24 @@ pub struct Instance {
     pub grace: Duration,
     /// How it tells the time.
     pub clock: Arc<dyn Clock>,
+}
+
+impl Instance {
+    /// Whether it stops serving what was before a change while the change is still kept.
+    ///
+    /// # Errors
+    ///
+    /// What to do about it: one that is trimmed would look as if everybody had applied it, so
+    /// a reader must not be polled on such terms.
+    pub fn check(&self, history: Duration) -> Result<(), String> {
+        let serves = self.max_staleness.saturating_add(self.grace);
+        if Propagation::longest(serves) < history {
+            return Ok(());
+        }
+        Err(format!(
+            "this instance may serve what it has cached for {serves:?} after a poll, and changes \
+             are kept for {history:?}; shorten `max_staleness` or the grace of `Outage`, or keep \
+             them for longer"
+        ))
+    }
 }

@@ -43,8 +43,7 @@ impl Propagation {
         let Some(longest) = missing.iter().map(|instance| instance.serves).max() else {
             return ControlFlow::Break(Self::Acknowledged);
         };
-        // The clocks of two machines do not go equally fast.
-        let needed = longest.saturating_add(longest / 10);
+        let needed = Self::longest(longest);
         let names = || missing.iter().map(|instance| Arc::clone(&instance.name)).collect();
         if waited >= needed {
             return ControlFlow::Break(Self::Elapsed { missing: names() });
@@ -56,6 +55,11 @@ impl Propagation {
         // Often at first, when most of them answer, and seldom at last.
         let pause = (waited / 4).clamp(Duration::from_millis(2), Duration::from_millis(100));
         ControlFlow::Continue(pause.min(left))
+    }
+
+    /// How long a time on another machine may take here: clocks do not go equally fast.
+    pub(crate) fn longest(there: Duration) -> Duration {
+        there.saturating_add(there / 10)
     }
 
     /// The names of the instances that have not said that they applied the change.

@@ -1,12 +1,17 @@
 //! What is changed with `psql` is changed like by a call of the API (R14).
 
-use keyauth_core::{
-    Denial, Directory, Group, GroupId, GroupKind, KeyRef, KeyStatus, KeyStore, NewKey, OwnerId,
-    TenantId,
-};
-use keyauth_postgres::sqlx::{self, AssertSqlSafe};
+use std::time::Duration;
 
-use super::world::{ADMITTED, REVOKED, UNKNOWN, Verdict, World, execute};
+use keyauth_cache::CacheOptions;
+use keyauth_core::{
+    ChangeFeed, Denial, Directory, Group, GroupId, GroupKind, KeyRef, KeyStatus, KeyStore, NewKey,
+    OwnerId, Propagation, TenantId,
+};
+use keyauth_postgres::PostgresStore;
+use keyauth_postgres::sqlx::postgres::PgConnectOptions;
+use keyauth_postgres::sqlx::{self, AssertSqlSafe, PgPool};
+
+use super::world::{ADMITTED, REVOKED, Served, UNKNOWN, Verdict, World, execute};
 
 const DISABLED: Verdict = Ok(Err(Denial::KeyDisabled));
 const EXPIRED: Verdict = Ok(Err(Denial::KeyExpired));
@@ -206,6 +211,39 @@ async fn who_may_change_keys_need_not_know_of_the_feed() {
 }
 
 #[tokio::test]
+async fn a_service_needs_the_rights_that_are_written_down_and_no_others() {
+    let world = World::create().await;
+    let key = world.issue(NewKey::named("any")).await;
+    let role = format!("service_{}", key.id().to_string().replace('-', ""));
+    let document = include_str!("../../../../docs/revocation.md");
+    let rights = document.split("needs these rights").nth(1).and_then(|rest| {
+        let (_, rest) = rest.split_once('\n')?;
+        rest.split("\n\n").next()
+    });
+    let rights = rights.expect("the rights").replace(" TO service", &format!(" TO {role}"));
+    world.run(format!("CREATE ROLE {role} {rights}").replacen("    GRANT", "; GRANT", 1)).await;
+
+    let options: PgConnectOptions = world.database.url().parse().expect("a URL");
+    let options = options.options([("role", role.as_str())]);
+    let pool = PgPool::connect_with(options.clone()).await.expect("a server");
+    let store = PostgresStore::new(pool).with_direct(options);
+    let served = Served::start(store.clone(), CacheOptions::new());
+    served.wait_for(&key, ADMITTED).await;
+    let new = store.issue(NewKey::named("another")).await.expect("issued");
+    let (_, propagation) =
+        store.revoke_and_wait(&new, Duration::from_secs(30)).await.expect("revoked");
+    assert_eq!(propagation, Propagation::Acknowledged, "its feed is read, and acknowledged");
+    assert_eq!(served.verify(&new).await, REVOKED);
+    assert!(sqlx::query("SELECT seal FROM keyauth.deployment").execute(store.pool()).await.is_ok());
+    let forbidden = "UPDATE keyauth.deployment SET namespace = gen_random_uuid()";
+    let error = sqlx::query(forbidden).execute(store.pool()).await.expect_err(forbidden);
+    assert!(error.to_string().contains("permission denied"), "{error}");
+    served.background.shutdown().await;
+    store.pool().close().await;
+    world.run(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
 async fn a_change_of_thousands_is_told_as_one() {
     let world = World::create().await;
     let mut psql = world.psql().await;
@@ -274,7 +312,7 @@ async fn what_is_deleted_and_made_anew_is_above_its_mark() {
     let waiting = "SELECT count(*) FROM pg_stat_activity \
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut psql).await.expect("a count") < 1 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     execute(
         &mut other,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyauth_core::{ChangeFeed, FeedReader, Instance, NewKey, Propagation, Subject};
+use keyauth_core::{ChangeFeed, FeedReader, Instance, NewKey, Propagation, Subject, TenantId};
 use keyauth_postgres::sqlx;
 
 use super::world::{REVOKED, World, instance};
@@ -52,6 +52,38 @@ async fn who_has_not_acknowledged_is_named() {
     deaf.acknowledge().await.expect("acknowledged");
     let now = world.store.propagated(&subject, short).await.expect("an answer");
     assert_eq!(now, Propagation::Acknowledged);
+}
+
+#[tokio::test]
+async fn a_tenant_stands_for_all_that_is_in_it() {
+    let world = World::create().await;
+    world.issue(NewKey::named("changed by hand")).await;
+    let mut deaf = world.store.reader(instance("deaf").0);
+    deaf.poll().await.expect("a page");
+    deaf.acknowledge().await.expect("acknowledged");
+    let short = Duration::from_millis(50);
+    let (tenant, other) = (TenantId::default(), TenantId::new("other").expect("a tenant"));
+    world.run("UPDATE keyauth.keys SET status = 'revoked'").await;
+    for (subject, heard) in [
+        (Subject::Tenant(tenant), false),
+        (Subject::Tenant(other), true),
+        (Subject::Everything, false),
+    ] {
+        let found = world.store.propagated(&subject, short).await.expect("an answer");
+        assert_eq!(found.is_complete(), heard, "{subject:?}");
+    }
+}
+
+#[tokio::test]
+async fn terms_longer_than_the_history_are_refused() {
+    let world = World::create().await;
+    let terms = Instance { grace: Duration::from_secs(3_600), ..instance("patient").0 };
+    let mut patient = world.store.reader(terms);
+    let error = patient.poll().await.expect_err("it would serve what nobody knows of");
+    let error = std::error::Error::source(&error).expect("a source").to_string();
+    assert!(error.contains("shorten `max_staleness`"), "{error}");
+    world.run("UPDATE keyauth.deployment SET history = '2 hours'").await;
+    patient.poll().await.expect("a page");
 }
 
 #[tokio::test]

@@ -143,6 +143,20 @@ async fn names_stay_and_so_do_secrets_with_their_key() {
 }
 
 #[tokio::test]
+async fn terms_longer_than_the_history_are_refused() {
+    let world = World::create().await;
+    let mut patient = world.store.reader(Instance {
+        name: "patient".into(),
+        max_staleness: Duration::from_secs(5),
+        grace: Duration::from_secs(3_600),
+        clock: Arc::clone(&world.clock) as _,
+    });
+    let error = patient.poll().await.expect_err("it would serve what nobody knows of");
+    let error = std::error::Error::source(&error).expect("a source").to_string();
+    assert!(error.contains("shorten `max_staleness`"), "{error}");
+}
+
+#[tokio::test]
 async fn a_change_of_many_thousands_is_told_by_saying_so() {
     let mut world = World::create().await;
     world.reader.poll().await.expect("a page");
