@@ -51,7 +51,9 @@ fn the_cache_counts_what_it_does() {
     metrics::with_local_recorder(&recorder, || runtime.block_on(some_lookups()));
     let (counted, others) = counters(&recorder);
     let expected = [
-        ("keyauth_cache_evictions_total", "stale", 1),
+        // The first poll of a process.
+            ("keyauth_cache_breaks_total", "", 1),
+            ("keyauth_cache_evictions_total", "stale", 1),
         ("keyauth_cache_hits_total", "process", 2),
         ("keyauth_cache_hits_total", "unknown", 1),
         ("keyauth_cache_loads_total", "found", 2),

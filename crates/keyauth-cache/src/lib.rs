@@ -43,7 +43,7 @@
 //! | `keyauth_cache_shared_loads_total` | counter | callers that waited for another one's load |
 //! | `keyauth_cache_rejected_fills_total` | counter | `from`: `store`, `shared`; older than a known change |
 //! | `keyauth_cache_evictions_total` | counter | `reason`: `stale`, `expired`, `size` |
-//! | `keyauth_cache_breaks_total` | counter | all was dropped, as changes may have been missed |
+//! | `keyauth_cache_breaks_total` | counter | all was dropped, as changes may have been missed; the first poll of a process is one |
 //! | `keyauth_cache_refused_shared_entries_total` | counter | damaged, foreign or too old |
 //! | `keyauth_cache_shared_failures_total` | counter | |
 //! | `keyauth_cache_poll_failures_total` | counter | |
