@@ -52,8 +52,8 @@ fn the_cache_counts_what_it_does() {
     let (counted, others) = counters(&recorder);
     let expected = [
         // The first poll of a process.
-            ("keyauth_cache_breaks_total", "", 1),
-            ("keyauth_cache_evictions_total", "stale", 1),
+        ("keyauth_cache_breaks_total", "", 1),
+        ("keyauth_cache_evictions_total", "stale", 1),
         ("keyauth_cache_hits_total", "process", 2),
         ("keyauth_cache_hits_total", "unknown", 1),
         ("keyauth_cache_loads_total", "found", 2),

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::inner::{Inner, Leased};
-use crate::observe;
+use crate::{hints, observe};
 
 /// The least time between two polls, however many hints there are.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
@@ -44,6 +44,7 @@ pub(crate) async fn run<L: ChangeFeed + 'static>(
 
 async fn poll_on<L: ChangeFeed + 'static>(cache: &Weak<Inner<L>>, reader: &mut L::Reader) {
     let mut failures: u32 = 0;
+    let hints = cache.upgrade().and_then(|cache| cache.hints.clone());
     while let Some(cache) = cache.upgrade() {
         let interval = jittered(cache.options.poll_interval);
         match poll(&cache, reader).await {
@@ -56,7 +57,13 @@ async fn poll_on<L: ChangeFeed + 'static>(cache: &Weak<Inner<L>>, reader: &mut L
                 drop(cache);
                 sleep(LEAST_PAUSE).await;
                 if leased == Leased::Yes {
-                    let _ = timeout(interval.saturating_sub(LEAST_PAUSE), reader.hint()).await;
+                    let hint = async {
+                        tokio::select! {
+                            () = reader.hint() => {}
+                            () = hints::receive(hints.as_ref()) => {}
+                        }
+                    };
+                    let _ = timeout(interval.saturating_sub(LEAST_PAUSE), hint).await;
                 }
             }
             Err(error) => {

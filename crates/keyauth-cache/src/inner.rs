@@ -13,12 +13,13 @@ use moka::sync::Cache;
 
 use crate::entry::{Entry, Jittered, Unknown};
 use crate::flight::{Begun, Failure, Flights, Late};
+use crate::hints::DynHints;
 use crate::lease::Lease;
 use crate::load::{Landing, Turns};
 use crate::marks::Marks;
 use crate::observe::{self, Layer};
 use crate::outage::LastFailure;
-use crate::shared::Shared;
+use crate::shared::{DynSharedCache, Shared};
 use crate::{CacheOptions, Outage};
 
 /// How often a caller waits for a load, when what came of it may not be told to him.
@@ -36,13 +37,19 @@ pub(crate) struct Inner<L> {
     pub(crate) turns: Turns,
     pub(crate) outage: LastFailure,
     pub(crate) shared: Shared,
+    pub(crate) hints: Option<Arc<dyn DynHints>>,
     /// Whether the feed is being read, or once was.
     pub(crate) started: AtomicBool,
     pub(crate) warned: std::sync::Once,
 }
 
 impl<L> Inner<L> {
-    pub(crate) fn new(store: L, options: CacheOptions, shared: Shared) -> Self {
+    pub(crate) fn new(
+        store: L,
+        options: CacheOptions,
+        shared: Option<Arc<dyn DynSharedCache>>,
+        hints: Option<Arc<dyn DynHints>>,
+    ) -> Self {
         let records = Cache::builder()
             .max_capacity(options.capacity)
             .expire_after(Jittered(options.lifetime))
@@ -65,7 +72,8 @@ impl<L> Inner<L> {
             flights: Flights::new(),
             turns: Turns::new(options.loads, options.waiting_loads, options.load_deadline),
             outage: LastFailure::default(),
-            shared,
+            shared: Shared::new(shared, Arc::clone(&options.clock), options.lifetime),
+            hints,
             started: AtomicBool::new(false),
             warned: std::sync::Once::new(),
             store,

@@ -56,6 +56,7 @@
 mod background;
 mod entry;
 mod flight;
+mod hints;
 mod inner;
 mod lease;
 mod load;

@@ -4,15 +4,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use keyauth_core::{
-    Background, ChangeFeed, ChangeObserver, KeyDigest, KeyLookup, KeyRecord, Keyring, LookupError,
-    Peek, SharedCache,
+    Background, ChangeFeed, ChangeObserver, Hints, KeyDigest, KeyLookup, KeyRecord, Keyring,
+    LookupError, Peek, SharedCache,
 };
 use tokio::sync::oneshot;
 
 use crate::CacheOptions;
 use crate::background;
 use crate::inner::Inner;
-use crate::shared::Shared;
 
 /// A store's records, kept at hand for as long as they are good.
 ///
@@ -34,8 +33,7 @@ impl<L: ChangeFeed + 'static> CachedLookup<L> {
 
     /// A cache in front of a store, with numbers of one's own.
     pub fn with_options(store: L, options: CacheOptions) -> Self {
-        let shared = Shared::none(Arc::clone(&options.clock), options.lifetime);
-        Self(Arc::new(Inner::new(Arc::new(store), options, shared)))
+        Self(Arc::new(Inner::new(Arc::new(store), options, None, None)))
     }
 
     /// Puts a cache that instances share between this one and the store. To be called before
@@ -43,8 +41,21 @@ impl<L: ChangeFeed + 'static> CachedLookup<L> {
     #[must_use]
     pub fn with_shared(self, cache: impl SharedCache + 'static) -> Self {
         let (store, options) = (Arc::clone(&self.0.store), self.0.options.clone());
-        let shared = Shared::none(Arc::clone(&options.clock), options.lifetime);
-        Self(Arc::new(Inner::new(store, options, shared.with_cache(cache))))
+        let hints = self.0.hints.clone();
+        Self(Arc::new(Inner::new(store, options, Some(Arc::new(cache)), hints)))
+    }
+
+    /// Has other instances told of changes, and listens to theirs, by another way than the
+    /// store's own. To be called before the lookup is cloned or started, as
+    /// [`with_shared`](Self::with_shared) is.
+    ///
+    /// A process that makes changes and serves nothing takes
+    /// [`observe`](ChangeFeed::observe) of its store.
+    #[must_use]
+    pub fn with_hints(self, hints: impl Hints + 'static) -> Self {
+        let (store, options) = (Arc::clone(&self.0.store), self.0.options.clone());
+        let cache = self.0.shared.cache();
+        Self(Arc::new(Inner::new(store, options, cache, Some(Arc::new(hints)))))
     }
 
     /// The store behind the cache.
@@ -75,6 +86,10 @@ impl<L: ChangeFeed + 'static> KeyLookup for CachedLookup<L> {
         }
         let observer: Arc<dyn ChangeObserver> = Arc::clone(&self.0) as _;
         self.0.store.observe(Arc::downgrade(&observer));
+        if let Some(hints) = &self.0.hints {
+            let hints: Arc<dyn ChangeObserver> = Arc::clone(hints) as _;
+            self.0.store.observe(Arc::downgrade(&hints));
+        }
         let reader = self.0.store.reader(self.0.instance());
         let (stop, stopped) = oneshot::channel();
         let cache: Weak<_> = Arc::downgrade(&self.0);

@@ -69,10 +69,14 @@ pub(crate) fn refused_shared_entry() {
     tracing::warn!("the shared cache held a record that is damaged, foreign or too old");
 }
 
-pub(crate) fn shared_cache_failed(error: &LookupError) {
+pub(crate) fn shared_cache_failed(error: &LookupError, first: bool) {
     count!("keyauth_cache_shared_failures_total");
     let source = std::error::Error::source(error).map(tracing::field::display);
-    tracing::warn!(source, "the shared cache did not answer; left alone for a second");
+    if first {
+        tracing::warn!(source, "the shared cache did not answer; the store is asked");
+    } else {
+        tracing::debug!(source, "the shared cache did still not answer");
+    }
 }
 
 /// A poll has brought a change so long after it was made.

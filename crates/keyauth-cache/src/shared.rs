@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,26 +13,24 @@ use keyauth_core::{
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::lease::micros;
 use crate::observe;
 
 /// The first byte of a sealed record. A new format gets a new one, and old ones are misses.
 const FORMAT: u8 = 1;
 const MAC_LEN: usize = 32;
-/// What longer than this takes is not worth waiting for: the store is there.
+/// A shared cache has a deadline of its own; this is for one that has forgotten.
 const DEADLINE: Duration = Duration::from_millis(100);
-/// How long a shared cache that failed is left alone.
-const PAUSE: Duration = Duration::from_secs(1);
 /// How far the clocks of two instances may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// How long a record may be in a shared cache. With the skew, which may count twice, still
-/// shorter than the half hour that a store keeps changes for at least: an instance that starts knows of every change since.
+/// shorter than the half hour that a store keeps changes for at least: an instance that starts
+/// knows of every change since.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(900);
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// [`SharedCache`] behind a pointer.
-trait DynSharedCache: Debug + Send + Sync {
+pub(crate) trait DynSharedCache: Debug + Send + Sync {
     fn get<'a>(
         &'a self,
         namespace: &'a str,
@@ -74,19 +72,24 @@ pub(crate) struct Shared {
     origin: RwLock<Option<Arc<Origin>>>,
     clock: Arc<dyn Clock>,
     lifetime: Duration,
-    /// Until when, in microseconds of uptime, the cache is left alone.
-    paused_until: AtomicU64,
+    /// Whether its last answer was none.
+    failing: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn none(clock: Arc<dyn Clock>, lifetime: Duration) -> Self {
+    pub(crate) fn new(
+        cache: Option<Arc<dyn DynSharedCache>>,
+        clock: Arc<dyn Clock>,
+        lifetime: Duration,
+    ) -> Self {
         let origin = RwLock::new(None);
         let lifetime = lifetime.min(LONGEST_LIFETIME);
-        Self { cache: None, origin, clock, lifetime, paused_until: AtomicU64::new(0) }
+        Self { cache, origin, clock, lifetime, failing: AtomicBool::new(false) }
     }
 
-    pub(crate) fn with_cache(self, cache: impl SharedCache + 'static) -> Self {
-        Self { cache: Some(Arc::new(cache)), ..self }
+    /// The cache, if there is one.
+    pub(crate) fn cache(&self) -> Option<Arc<dyn DynSharedCache>> {
+        self.cache.clone()
     }
 
     /// Moves on to another history. Says whether it is another one.
@@ -106,7 +109,7 @@ impl Shared {
 
     /// Reads a record. Whatever is wrong with it or with the cache, it is a miss.
     pub(crate) async fn get(&self, origin: &Origin, digest: &KeyDigest) -> Option<KeyRecord> {
-        let cache = self.usable()?;
+        let cache = self.cache.as_ref()?;
         let found = tokio::time::timeout(DEADLINE, cache.get(&origin.name, digest)).await;
         let sealed = self.answer(found)??;
         let opened = open(origin, digest, &sealed).filter(|opened| self.is_recent(opened));
@@ -125,16 +128,11 @@ impl Shared {
         record: &KeyRecord,
         asked_at: Timestamp,
     ) {
-        let Some(cache) = self.usable() else { return };
+        let Some(cache) = &self.cache else { return };
         let Some(sealed) = seal(origin, digest, &Content { asked_at, record }) else { return };
         let entry = SharedEntry { versions: record.versions, sealed, lifetime: self.lifetime };
         let written = tokio::time::timeout(DEADLINE, cache.put(&origin.name, digest, entry)).await;
         self.answer(written);
-    }
-
-    fn usable(&self) -> Option<&dyn DynSharedCache> {
-        let paused = micros(self.clock.uptime()) < self.paused_until.load(Ordering::Relaxed);
-        self.cache.as_deref().filter(|_| !paused)
     }
 
     fn answer<T>(
@@ -142,11 +140,13 @@ impl Shared {
         answer: Result<Result<T, LookupError>, tokio::time::error::Elapsed>,
     ) -> Option<T> {
         match answer.map_err(LookupError::unavailable).flatten() {
-            Ok(answer) => Some(answer),
+            Ok(answer) => {
+                self.failing.store(false, Ordering::Relaxed);
+                Some(answer)
+            }
             Err(error) => {
-                observe::shared_cache_failed(&error);
-                let until = self.clock.uptime() + PAUSE;
-                self.paused_until.store(micros(until), Ordering::Relaxed);
+                let first = !self.failing.swap(true, Ordering::Relaxed);
+                observe::shared_cache_failed(&error, first);
                 None
             }
         }

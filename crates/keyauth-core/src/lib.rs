@@ -60,7 +60,7 @@ pub use memory::{MemoryFeedReader, MemoryStore};
 pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
     Beats, Change, ChangeFeed, ChangeObserver, ChangeObservers, Clock, Continuity, Directory,
-    FeedPage, FeedReader, Instance, KeyLookup, KeyPage, KeyStore, Origin, Peek, Propagation,
+    FeedPage, FeedReader, Hints, Instance, KeyLookup, KeyPage, KeyStore, Origin, Peek, Propagation,
     SealKey, SharedCache, SharedEntry, SilentInstance, Subject, SystemClock,
 };
 pub use record::{

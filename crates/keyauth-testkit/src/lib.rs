@@ -13,10 +13,11 @@
 //! # }
 //! ```
 //!
-//! An adapter of one's own is tested with [`key_store_conformance!`] and
-//! [`change_feed_conformance!`]. [`FakeClock`] turns
-//! the time, [`Gated`] holds a lookup where a race needs it held, and cuts it off from its store. Feature `containers` adds
-//! real servers, one a test run, with a database or key space of its own for each test.
+//! An adapter of one's own is tested with [`key_store_conformance!`],
+//! [`change_feed_conformance!`], [`shared_cache_conformance!`] and [`hints_conformance!`].
+//! [`FakeClock`] turns the time, [`Gated`] holds a lookup where a race needs it held, and cuts it
+//! off from its store. Feature `containers` adds real servers, one a test run, with a database or
+//! key space of its own for each test, and servers of a test's own to crash.
 //!
 //! Everything here panics where a test should fail.
 
@@ -34,5 +35,5 @@ pub use authenticator::{admission, at_once, authenticator};
 pub use clock::FakeClock;
 pub use gate::{Gated, GatedReader, Side, Wire};
 #[cfg(feature = "containers")]
-pub use services::{FaultProxy, PostgresDatabase, PostgresServer, RedisKeyspace};
+pub use services::{FaultProxy, PostgresDatabase, PostgresServer, RedisKeyspace, RedisServers};
 pub use through::Through;

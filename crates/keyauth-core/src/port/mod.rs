@@ -3,6 +3,7 @@
 mod clock;
 mod directory;
 mod feed;
+mod hints;
 mod lookup;
 mod observers;
 mod propagation;
@@ -15,6 +16,7 @@ pub use feed::{
     Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, FeedReader, Instance, Origin,
     SealKey, Subject,
 };
+pub use hints::Hints;
 pub use lookup::{KeyLookup, Peek};
 pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};

@@ -14,6 +14,8 @@ use crate::{KeyDigest, LookupError, Versions};
 ///
 /// * [`put`](SharedCache::put) writes nothing over an entry that [is
 ///   newer](Versions::is_newer_than), compared and written in one step.
+/// * It has a deadline of its own, of some tens of milliseconds, which requests wait for; and
+///   while it is known to be away it fails at once.
 /// * Entries may be lost at any time, and should be no later than their lifetime.
 /// * `namespace` keeps histories apart: an entry of one is never found in another.
 /// * Nothing but the digest names an entry, and nothing but the sealed bytes is its value.

@@ -3,6 +3,7 @@
 pub mod change_feed;
 mod clock;
 pub mod key_store;
+pub mod shared;
 
 pub use clock::check_clock;
 
@@ -76,6 +77,46 @@ macro_rules! change_feed_conformance {
             let (bench, issuer) = $crate::conformance::key_store::Bench::new();
             let (store, _guard) = $open(issuer).await;
             $crate::conformance::change_feed::$case(bench, store).await;
+        }
+    )*};
+}
+
+/// Runs the conformance suite of [`SharedCache`](keyauth_core::SharedCache), one test a case.
+///
+/// It takes a function that gives an empty cache, and whatever must live as long.
+#[macro_export]
+macro_rules! shared_cache_conformance {
+    ($open:path) => {
+        $crate::shared_cache_conformance! { $open:
+            what_was_put_is_found,
+            nothing_is_written_over_what_is_newer,
+            entries_end,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (cache, _guard) = $open().await;
+            $crate::conformance::shared::$case(cache).await;
+        }
+    )*};
+}
+
+/// Runs the conformance suite of [`Hints`](keyauth_core::Hints), one test a case.
+///
+/// It takes a function that gives the hints of two instances, and whatever must live as long.
+#[macro_export]
+macro_rules! hints_conformance {
+    ($open:path) => {
+        $crate::hints_conformance! { $open:
+            a_change_here_is_a_sign_there,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (hints, _guard) = $open().await;
+            $crate::conformance::shared::$case(hints).await;
         }
     )*};
 }

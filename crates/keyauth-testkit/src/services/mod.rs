@@ -15,12 +15,14 @@ mod local;
 mod postgres;
 mod proxy;
 mod redis;
+mod redis_servers;
 mod run;
 mod server;
 
 pub use postgres::PostgresDatabase;
 pub use proxy::FaultProxy;
 pub use redis::RedisKeyspace;
+pub use redis_servers::RedisServers;
 pub use server::PostgresServer;
 
 /// A kind of server.

@@ -1,0 +1,110 @@
+//! Redis that is not there, does not answer, or has forgotten everything (F1, R12).
+
+use std::time::Duration;
+
+use keyauth_core::{Clock, KeyDigest, SharedCache, SharedEntry, SystemClock, Version, Versions};
+use keyauth_redis::{Redis, RedisCache};
+use keyauth_testkit::RedisServers;
+
+use crate::world::{deadpool, fred};
+
+const NAMESPACE: &str = "history";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn digest(first: u8) -> KeyDigest {
+    KeyDigest::from_bytes([first; 32])
+}
+
+async fn put(cache: &RedisCache, first: u8) -> bool {
+    let one = Version::new(1);
+    let versions = Versions { everything: one, tenant: one, owner: one, group: one, key: one };
+    let lifetime = Duration::from_secs(60);
+    let entry = SharedEntry { versions, sealed: b"sealed".to_vec(), lifetime };
+    cache.put(NAMESPACE, &digest(first), entry).await.is_ok()
+}
+
+async fn wait_until_back(cache: &RedisCache) {
+    let back = async {
+        while cache.get(NAMESPACE, &digest(0)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, back).await.expect("Redis is used again");
+}
+
+/// Both clients over one server of the test's own.
+async fn both(servers: &RedisServers) -> [(&'static str, RedisCache); 2] {
+    let url = servers.urls().remove(0);
+    let fred = Redis::from(fred(&url).await);
+    [("deadpool", RedisCache::new(&deadpool(&url))), ("fred", RedisCache::new(&fred))]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_costs_a_few_requests_their_patience_and_the_rest_nothing() {
+    let servers = RedisServers::start().await;
+    let clock = SystemClock::new();
+    for (client, cache) in both(&servers).await {
+        wait_until_back(&cache).await;
+        assert!(put(&cache, 1).await, "{client}");
+        servers.signal(0, "STOP");
+        let (mut waited, mut failed) = (0, 0);
+        for _ in 0..100 {
+            let began = clock.uptime();
+            failed += usize::from(cache.get(NAMESPACE, &digest(1)).await.is_err());
+            waited += usize::from(clock.uptime() - began > Duration::from_millis(20));
+        }
+        assert_eq!(failed, 100, "{client}");
+        assert!(waited <= 10, "{client}: {waited} of 100 requests waited");
+        servers.signal(0, "CONT");
+        wait_until_back(&cache).await;
+        let found = cache.get(NAMESPACE, &digest(1)).await.expect("an answer");
+        assert_eq!(found.as_deref(), Some(b"sealed".as_slice()), "{client}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_was_killed_is_used_again_when_it_is_back() {
+    let servers = RedisServers::start().await;
+    for (client, cache) in both(&servers).await {
+        wait_until_back(&cache).await;
+        assert!(put(&cache, 1).await, "{client}");
+        servers.signal(0, "KILL");
+        for _ in 0..10 {
+            assert!(cache.get(NAMESPACE, &digest(1)).await.is_err(), "{client}");
+        }
+        servers.restart(0).await;
+        wait_until_back(&cache).await;
+        assert_eq!(cache.get(NAMESPACE, &digest(1)).await.expect("an answer"), None, "{client}");
+        // The script is forgotten too.
+        assert!(put(&cache, 1).await, "{client}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_starts_late_is_found() {
+    let servers = RedisServers::start().await;
+    let url = servers.urls().remove(0);
+    servers.signal(0, "KILL");
+    let cache = RedisCache::new(&deadpool(&url));
+    for _ in 0..5 {
+        assert!(!put(&cache, 1).await);
+    }
+    servers.restart(0).await;
+    wait_until_back(&cache).await;
+    assert!(put(&cache, 1).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_forgets_is_told_to_it_again() {
+    let servers = RedisServers::start().await;
+    for (client, cache) in both(&servers).await {
+        wait_until_back(&cache).await;
+        for forget in ["SCRIPT FLUSH", "FLUSHALL"] {
+            assert!(put(&cache, 1).await, "{client}");
+            let command: Vec<_> = forget.split(' ').collect();
+            assert_eq!(servers.ask(0, &command), "OK");
+            assert!(put(&cache, 2).await, "{client}, after {forget}");
+            assert!(cache.get(NAMESPACE, &digest(2)).await.expect("an answer").is_some());
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The adapter against real servers, one and a cluster of three, by both clients.
+
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
+mod away;
+mod conformance;
+mod names;
+mod world;

@@ -1,0 +1,57 @@
+//! What stands in Redis, by which names.
+
+use std::time::Duration;
+
+use keyauth_cache::CachedLookup;
+use keyauth_core::{Authenticator, KeyStore, MemoryStore, NewKey, RequestFacts};
+use keyauth_redis::{Redis, RedisCache};
+use keyauth_testkit::RedisServers;
+
+use crate::world::{PATIENT, deadpool};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_and_values_hold_nothing_of_a_key() {
+    // C16
+    let servers = RedisServers::start().await;
+    let redis = deadpool(&servers.urls().remove(0)).with_timeout(PATIENT);
+    let redis = redis.with_prefix("app").expect("a prefix");
+    let store = MemoryStore::new();
+    let lookup = CachedLookup::new(store.clone()).with_shared(RedisCache::new(&redis));
+    let (auth, background) = Authenticator::new(lookup).start();
+    let mut keys = Vec::new();
+    for _ in 0..20 {
+        let key = store.issue(NewKey::named("any")).await.expect("a key");
+        let unknown = store.issuer().draft(NewKey::named("unknown")).expect("a key").into_issued();
+        for key in [&key, &unknown] {
+            auth.verify(key.reveal(), &RequestFacts::new()).await.expect("an answer").ok();
+        }
+        keys.push(key);
+    }
+    // Those that were asked for before the first poll are not put there.
+    let mut names = String::new();
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        names = servers.ask(0, &["KEYS", "*"]);
+        if names.lines().count() >= 10 {
+            break;
+        }
+    }
+    assert!(names.lines().count() >= 10, "{names}");
+    for name in names.lines() {
+        let (head, digest) = name.split_once('{').expect("a tag");
+        assert!(head.starts_with("app:record:"), "{name}");
+        assert_eq!(digest.len(), 65, "{name}");
+        let value = servers.ask(0, &["GET", name]);
+        assert!(value.contains("sealed") || !value.is_empty());
+        let ttl: i64 = servers.ask(0, &["PTTL", name]).parse().expect("a time");
+        assert!((1..=900_000).contains(&ttl), "{ttl} ms");
+        for key in &keys {
+            let secret = key.reveal().rsplit('_').next().expect("its secret part");
+            assert!(!name.contains(secret) && !value.contains(secret));
+        }
+    }
+    let count = names.lines().count();
+    assert!(count <= 20, "{count} entries: unknown keys leave none");
+    background.shutdown().await;
+    assert!(Redis::with_prefix(redis, "a{b").is_err());
+}
