@@ -12,6 +12,8 @@ use keyauth_core::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::observe;
 
@@ -43,6 +45,12 @@ pub(crate) trait DynSharedCache: Debug + Send + Sync {
         digest: &'a KeyDigest,
         entry: SharedEntry,
     ) -> BoxFuture<'a, Result<(), LookupError>>;
+
+    fn remove<'a>(
+        &'a self,
+        namespace: &'a str,
+        digest: &'a KeyDigest,
+    ) -> BoxFuture<'a, Result<(), LookupError>>;
 }
 
 impl<C: SharedCache> DynSharedCache for C {
@@ -61,6 +69,14 @@ impl<C: SharedCache> DynSharedCache for C {
         entry: SharedEntry,
     ) -> BoxFuture<'a, Result<(), LookupError>> {
         Box::pin(SharedCache::put(self, namespace, digest, entry))
+    }
+
+    fn remove<'a>(
+        &'a self,
+        namespace: &'a str,
+        digest: &'a KeyDigest,
+    ) -> BoxFuture<'a, Result<(), LookupError>> {
+        Box::pin(SharedCache::remove(self, namespace, digest))
     }
 }
 
@@ -110,11 +126,14 @@ impl Shared {
     /// Reads a record. Whatever is wrong with it or with the cache, it is a miss.
     pub(crate) async fn get(&self, origin: &Origin, digest: &KeyDigest) -> Option<KeyRecord> {
         let cache = self.cache.as_ref()?;
-        let found = tokio::time::timeout(DEADLINE, cache.get(&origin.name, digest)).await;
+        let found = timeout(DEADLINE, cache.get(&origin.name, digest)).await;
         let sealed = self.answer(found)??;
         let opened = open(origin, digest, &sealed).filter(|opened| self.is_recent(opened));
         if opened.is_none() {
             observe::refused_shared_entry();
+            // It may look newer than anything that will ever be written.
+            let removed = timeout(DEADLINE, cache.remove(&origin.name, digest)).await;
+            self.answer(removed);
         }
         opened.map(|opened| opened.record)
     }
@@ -131,14 +150,11 @@ impl Shared {
         let Some(cache) = &self.cache else { return };
         let Some(sealed) = seal(origin, digest, &Content { asked_at, record }) else { return };
         let entry = SharedEntry { versions: record.versions, sealed, lifetime: self.lifetime };
-        let written = tokio::time::timeout(DEADLINE, cache.put(&origin.name, digest, entry)).await;
+        let written = timeout(DEADLINE, cache.put(&origin.name, digest, entry)).await;
         self.answer(written);
     }
 
-    fn answer<T>(
-        &self,
-        answer: Result<Result<T, LookupError>, tokio::time::error::Elapsed>,
-    ) -> Option<T> {
+    fn answer<T>(&self, answer: Result<Result<T, LookupError>, Elapsed>) -> Option<T> {
         match answer.map_err(LookupError::unavailable).flatten() {
             Ok(answer) => {
                 self.failing.store(false, Ordering::Relaxed);

@@ -83,6 +83,12 @@ impl SharedCache for RedisCache {
         let lifetime = jittered(entry.lifetime, digest).as_millis().max(1).to_string();
         self.redis.eval(PUT, &name, &[&value, lifetime.as_bytes()]).await.map(drop)
     }
+
+    async fn remove(&self, namespace: &str, digest: &KeyDigest) -> Result<(), LookupError> {
+        let name = self.name(namespace, digest);
+        let remove = Command { name: "DEL", key: &name, arguments: &[&name] };
+        self.redis.call(remove).await.map(drop)
+    }
 }
 
 /// The key's version first, which decides.

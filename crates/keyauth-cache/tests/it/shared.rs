@@ -69,6 +69,12 @@ impl SharedCache for MemoryCache {
         }
         Ok(())
     }
+
+    async fn remove(&self, namespace: &str, digest: &KeyDigest) -> Result<(), LookupError> {
+        self.cross().await?;
+        self.state().entries.remove(&(namespace.to_owned(), *digest));
+        Ok(())
+    }
 }
 
 /// Verifies with a cold instance, and says whether it has asked the store.

@@ -34,6 +34,13 @@ pub trait SharedCache: Debug + Send + Sync {
         digest: &KeyDigest,
         entry: SharedEntry,
     ) -> impl Future<Output = Result<(), LookupError>> + Send;
+
+    /// Removes what was read and is good for nothing, so that it keeps nothing better out.
+    fn remove(
+        &self,
+        namespace: &str,
+        digest: &KeyDigest,
+    ) -> impl Future<Output = Result<(), LookupError>> + Send;
 }
 
 /// What is written to a [`SharedCache`].

@@ -1,8 +1,10 @@
 //! The adapter against real servers, one and a cluster of three, by both clients.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod away;
 mod conformance;
+mod fence;
+mod listening;
 mod names;
 mod world;

@@ -22,7 +22,7 @@ fn entry(versions: Versions, sealed: &[u8]) -> SharedEntry {
     SharedEntry { versions, sealed: sealed.to_vec(), lifetime: Duration::from_secs(60) }
 }
 
-/// Bytes come back as they were, under their own name and no other.
+/// Bytes come back as they were, under their own name and no other, until they are removed.
 pub async fn what_was_put_is_found(cache: impl SharedCache) {
     let all_bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     let (first, second) = (KeyDigest::from_bytes([1; 32]), KeyDigest::from_bytes([0xff; 32]));
@@ -37,6 +37,13 @@ pub async fn what_was_put_is_found(cache: impl SharedCache) {
     assert_eq!(found(NAMESPACE, &second).await.as_deref(), Some(b"".as_slice()));
     assert_eq!(found("another history", &first).await, None);
     assert_eq!(found(NAMESPACE, &KeyDigest::from_bytes([2; 32])).await, None);
+    cache.remove(NAMESPACE, &first).await.expect("removed");
+    cache.remove(NAMESPACE, &first).await.expect("that it is not there is no error");
+    assert_eq!(found(NAMESPACE, &first).await, None);
+    assert!(found(NAMESPACE, &second).await.is_some());
+    let older = entry(versions([0; 5]), b"older");
+    cache.put(NAMESPACE, &first, older).await.expect("written");
+    assert_eq!(found(NAMESPACE, &first).await.as_deref(), Some(b"older".as_slice()));
 }
 
 /// The rule is that of [`Versions::is_newer_than`], exact for every version there can be.

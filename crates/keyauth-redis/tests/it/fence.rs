@@ -1,0 +1,207 @@
+//! The cache in front of a store, with a real Redis between them (R6, R11, R12, S8).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyauth_cache::{CacheOptions, CachedLookup};
+use keyauth_core::{
+    Authenticator, Background, Denial, IssuedKey, KeyStore, LookupErrorKind, MemoryStore, NewKey,
+    RequestFacts,
+};
+use keyauth_redis::{Redis, RedisCache};
+use keyauth_testkit::{Gated, RedisServers};
+
+use crate::world::{PATIENT, deadpool, fred};
+
+type Verdict = Result<Result<(), Denial>, LookupErrorKind>;
+
+const ADMITTED: Verdict = Ok(Ok(()));
+const REVOKED: Verdict = Ok(Err(Denial::KeyRevoked));
+
+/// An instance of a service.
+struct Instance {
+    auth: Authenticator,
+    gate: Gated<MemoryStore>,
+    _background: Background,
+}
+
+impl Instance {
+    async fn start(store: &MemoryStore, redis: &Redis) -> Self {
+        let gate = Gated::elsewhere(store.clone());
+        let options = CacheOptions::new().poll_interval(Duration::from_millis(10));
+        let lookup = CachedLookup::with_options(gate.clone(), options);
+        let (auth, background) =
+            Authenticator::new(lookup.with_shared(RedisCache::new(redis))).start();
+        gate.wait_for_polls(1).await;
+        Self { auth, gate, _background: background }
+    }
+
+    async fn verify(&self, key: &IssuedKey) -> Verdict {
+        verify(&self.auth, key.reveal()).await
+    }
+}
+
+async fn verify(auth: &Authenticator, key: &str) -> Verdict {
+    let decision = auth.verify(key, &RequestFacts::new()).await;
+    decision.map(|decision| decision.map(drop)).map_err(|error| error.kind())
+}
+
+async fn both(servers: &RedisServers) -> [Redis; 2] {
+    let url = servers.urls().remove(0);
+    [deadpool(&url), Redis::from(fred(&url).await)]
+}
+
+/// What cold instances say, until one need not ask the store.
+async fn wait_until_shared(store: &MemoryStore, redis: &Redis, key: &IssuedKey) -> Verdict {
+    let shared = async {
+        loop {
+            let cold = Instance::start(store, redis).await;
+            let verdict = cold.verify(key).await;
+            if cold.gate.calls() == 0 {
+                return verdict;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), shared).await.expect("an entry in Redis")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_kept_while_it_was_away_is_not_believed() {
+    let servers = RedisServers::start().await;
+    for redis in both(&servers).await {
+        let store = MemoryStore::new();
+        let key = store.issue(NewKey::named("revoked")).await.expect("a key");
+        let warm = Instance::start(&store, &redis).await;
+        assert_eq!(warm.verify(&key).await, ADMITTED);
+        assert_eq!(wait_until_shared(&store, &redis, &key).await, ADMITTED);
+        servers.signal(0, "STOP");
+        store.revoke(&key).await.expect("revoked");
+        warm.gate.wait_for_polls(1).await;
+        assert_eq!(warm.verify(&key).await, REVOKED, "Redis is not needed to refuse");
+        servers.signal(0, "CONT");
+        for _ in 0..10 {
+            let cold = Instance::start(&store, &redis).await;
+            assert_eq!(cold.verify(&key).await, REVOKED);
+        }
+        assert_eq!(wait_until_shared(&store, &redis, &key).await, REVOKED);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_stands_in_redis_a_valid_key_is_admitted() {
+    let servers = RedisServers::start().await;
+    for redis in both(&servers).await {
+        let redis = redis.with_timeout(PATIENT);
+        let store = MemoryStore::new();
+        let key = store.issue(NewKey::named("any")).await.expect("a key");
+        let warm = Instance::start(&store, &redis).await;
+        assert_eq!(warm.verify(&key).await, ADMITTED);
+        assert_eq!(wait_until_shared(&store, &redis, &key).await, ADMITTED);
+        let names = servers.ask(0, &["KEYS", "*"]);
+        let name = names.lines().next().expect("an entry");
+        let damages: [&[&str]; 7] = [
+            &["SETRANGE", name, "45", "x"],
+            &["SETRANGE", name, "100", "x"],
+            &["SET", name, "short"],
+            &["SET", name, ""],
+            &["SET", name, &"\u{1}".repeat(200)],
+            &[
+                "EVAL",
+                "redis.call('DEL', KEYS[1]) return redis.call('LPUSH', KEYS[1], 'list')",
+                "1",
+                name,
+            ],
+            &["DEL", name],
+        ];
+        for damage in damages {
+            let _ = servers.ask(0, damage);
+            let cold = Instance::start(&store, &redis).await;
+            assert_eq!(cold.verify(&key).await, ADMITTED, "{damage:?}");
+            assert_eq!(cold.gate.calls(), 1, "{damage:?}");
+            assert_eq!(wait_until_shared(&store, &redis, &key).await, ADMITTED, "{damage:?}");
+        }
+        assert_eq!(servers.ask(0, &["FLUSHALL"]), "OK");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_key_is_refused_whatever_becomes_of_redis() {
+    let servers = RedisServers::start().await;
+    for redis in both(&servers).await {
+        let store = MemoryStore::new();
+        for (signal, end) in [("STOP", "CONT"), ("KILL", "")] {
+            let instance = Instance::start(&store, &redis).await;
+            servers.signal(0, signal);
+            for _ in 0..50 {
+                let key = store.issue(NewKey::named("any")).await.expect("a key");
+                assert_eq!(instance.verify(&key).await, ADMITTED, "{signal}");
+            }
+            match end {
+                "" => servers.restart(0).await,
+                end => servers.signal(0, end),
+            }
+            let key = store.issue(NewKey::named("any")).await.expect("a key");
+            assert_eq!(wait_until_shared(&store, &redis, &key).await, ADMITTED, "used again");
+        }
+        // Slow for two seconds, for all commands.
+        let instance = Instance::start(&store, &redis).await;
+        assert_eq!(servers.ask(0, &["CLIENT", "PAUSE", "2000"]), "OK");
+        for _ in 0..50 {
+            let key = store.issue(NewKey::named("any")).await.expect("a key");
+            assert_eq!(instance.verify(&key).await, ADMITTED);
+        }
+    }
+}
+
+const INSTANCES: usize = 50;
+const KEYS: usize = 1_000;
+
+/// Prints the figures.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "figures are for people")]
+async fn a_cold_fleet_reads_each_key_about_once() {
+    let servers = RedisServers::start().await;
+    for (client, redis) in ["deadpool", "fred"].into_iter().zip(both(&servers).await) {
+        // As requests come, each instance in an order of its own; and at worst, all at once.
+        let shuffled = reads(&redis, |number, key| (key * 7_919 + number * 104_729) % KEYS).await;
+        let at_once = reads(&redis, |_, key| key).await;
+        println!(
+            "{client}, {INSTANCES} instances, {KEYS} keys: {shuffled} reads of the store, and \
+             {at_once} where all ask for the same key at once"
+        );
+        // Instances that ask for a key before the first one has put it there read it too.
+        assert!((KEYS..KEYS + KEYS / 5).contains(&shuffled), "{shuffled} reads");
+        assert!((KEYS..KEYS * INSTANCES).contains(&at_once), "{at_once} reads");
+    }
+}
+
+/// How often the store is read by a cold fleet, each instance of which asks for all keys in an
+/// order.
+async fn reads(redis: &Redis, order: fn(usize, usize) -> usize) -> usize {
+    let redis = redis.clone().with_timeout(PATIENT);
+    let store = MemoryStore::new();
+    let mut keys = Vec::new();
+    for _ in 0..KEYS {
+        let key = store.issue(NewKey::named("cold")).await.expect("a key");
+        keys.push(key.reveal().to_owned());
+    }
+    let keys = Arc::new(keys);
+    let mut instances = Vec::new();
+    for _ in 0..INSTANCES {
+        instances.push(Instance::start(&store, &redis).await);
+    }
+    let mut asking = Vec::new();
+    for (number, instance) in instances.iter().enumerate() {
+        let (auth, keys) = (instance.auth.clone(), Arc::clone(&keys));
+        asking.push(tokio::spawn(async move {
+            for key in 0..KEYS {
+                let key = keys.get(order(number, key)).expect("a key of that number");
+                assert_eq!(verify(&auth, key).await, ADMITTED);
+            }
+        }));
+    }
+    for asked in asking {
+        asked.await.expect("no panic");
+    }
+    instances.iter().map(|instance| instance.gate.calls()).sum()
+}
