@@ -5,8 +5,9 @@ use std::time::Duration;
 use keyauth_core::{Clock, KeyDigest, SharedCache, SharedEntry, SystemClock, Version, Versions};
 use keyauth_redis::{Redis, RedisCache};
 use keyauth_testkit::RedisServers;
+use tokio::time::timeout;
 
-use crate::world::{deadpool, fred};
+use crate::world::{deadpool, deadpool_cluster, fred, fred_cluster};
 
 const NAMESPACE: &str = "history";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,7 +30,7 @@ async fn wait_until_back(cache: &RedisCache) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, back).await.expect("Redis is used again");
+    timeout(PATIENCE, back).await.expect("Redis is used again");
 }
 
 /// Both clients over one server of the test's own.
@@ -59,6 +60,37 @@ async fn a_frozen_server_costs_a_few_requests_their_patience_and_the_rest_nothin
         wait_until_back(&cache).await;
         let found = cache.get(NAMESPACE, &digest(1)).await.expect("an answer");
         assert_eq!(found.as_deref(), Some(b"sealed".as_slice()), "{client}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_of_a_cluster_costs_little_too() {
+    let servers = RedisServers::start_cluster().await;
+    let clock = SystemClock::new();
+    let fred = Redis::from(fred_cluster(&servers).await);
+    for (client, redis) in [("deadpool", deadpool_cluster(&servers)), ("fred", fred)] {
+        let cache = RedisCache::new(&redis);
+        wait_until_back(&cache).await;
+        for first in 0..=255 {
+            put(&cache, first).await;
+        }
+        servers.signal(1, "STOP");
+        let mut waited = 0;
+        for first in (0..=255).cycle().take(600) {
+            let began = clock.uptime();
+            let _ = cache.get(NAMESPACE, &digest(first)).await;
+            waited += usize::from(clock.uptime() - began > Duration::from_millis(20));
+        }
+        assert!(waited <= 60, "{client}: {waited} of 600 requests waited");
+        servers.signal(1, "CONT");
+        let all_back = async {
+            for first in 0..=255 {
+                while cache.get(NAMESPACE, &digest(first)).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        };
+        timeout(PATIENCE, all_back).await.unwrap_or_else(|_| panic!("{client}: not all back"));
     }
 }
 
