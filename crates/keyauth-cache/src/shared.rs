@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 use crate::observe;
 
-/// The first byte of a sealed record. A new format gets a new one, and old ones are misses.
+/// The first byte of a sealed record. A new layout gets a new one, and old ones are misses:
+/// values stand there without their names, so whoever changes a record raises this.
 const FORMAT: u8 = 1;
 const MAC_LEN: usize = 32;
 /// A shared cache has a deadline of its own; this is for one that has forgotten.
@@ -190,7 +191,7 @@ struct Content<R> {
 fn seal(origin: &Origin, digest: &KeyDigest, content: &Content<&KeyRecord>) -> Option<Vec<u8>> {
     let mut sealed = vec![FORMAT];
     sealed.resize(1 + MAC_LEN, 0);
-    serde_json::to_writer(&mut sealed, content).ok()?;
+    rmp_serde::encode::write(&mut sealed, content).ok()?;
     let (head, content) = sealed.split_at_mut(1 + MAC_LEN);
     let mac = mac(origin, digest, content)?.finalize().into_bytes();
     head.get_mut(1..)?.copy_from_slice(&mac);
@@ -204,7 +205,7 @@ fn open(origin: &Origin, digest: &KeyDigest, sealed: &[u8]) -> Option<Content<Ke
         return None;
     }
     mac(origin, digest, content)?.verify_slice(expected).ok()?;
-    serde_json::from_slice(content).ok()
+    rmp_serde::from_slice(content).ok()
 }
 
 fn mac(origin: &Origin, digest: &KeyDigest, content: &[u8]) -> Option<Hmac<Sha256>> {
@@ -215,4 +216,28 @@ fn mac(origin: &Origin, digest: &KeyDigest, content: &[u8]) -> Option<Hmac<Sha25
     // The length keeps the parts apart: no other history and digest add up to the same.
     let mac = mac.chain_update([FORMAT]).chain_update(len.to_be_bytes()).chain_update(name);
     Some(mac.chain_update(digest.as_bytes()).chain_update(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::Digest;
+
+    use super::*;
+
+    #[test]
+    fn who_changes_the_layout_of_a_record_raises_its_format() {
+        let record = include_str!("../tests/record.json");
+        let record: KeyRecord = serde_json::from_str(record).expect("a record");
+        let content = Content { asked_at: Timestamp::from_micros(1), record: &record };
+        let packed = rmp_serde::to_vec(&content).expect("packed");
+        let digest: String =
+            Sha256::digest(&packed).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            (FORMAT, digest.as_str()),
+            (1, "b9f915fbd4b415614cc9d8298aba0fe23f6a0aa9abf7f38cef0a5385b1f144bc"),
+            "another layout: raise FORMAT, and write both down here"
+        );
+        let read: Content<KeyRecord> = rmp_serde::from_slice(&packed).expect("read back");
+        assert_eq!(read.record, record);
+    }
 }
