@@ -147,6 +147,7 @@ impl<L: ChangeFeed + 'static> Inner<L> {
             return Some(Some(record));
         }
         observe::rejected_fill("shared");
+        self.shared.remove(&origin, digest).await;
         None
     }
 

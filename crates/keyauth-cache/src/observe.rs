@@ -64,9 +64,13 @@ pub(crate) fn evicted(reason: &'static str) {
     let _ = reason;
 }
 
-pub(crate) fn refused_shared_entry() {
+pub(crate) fn refused_shared_entry(first: bool) {
     count!("keyauth_cache_refused_shared_entries_total");
-    tracing::warn!("the shared cache held a record that is damaged, foreign or too old");
+    if first {
+        tracing::warn!("the shared cache held a record that is damaged, foreign or too old");
+    } else {
+        tracing::debug!("the shared cache held another such record");
+    }
 }
 
 pub(crate) fn shared_cache_failed(error: &LookupError, first: bool) {

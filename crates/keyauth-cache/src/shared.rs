@@ -22,7 +22,7 @@ use crate::observe;
 const FORMAT: u8 = 1;
 const MAC_LEN: usize = 32;
 /// A shared cache has a deadline of its own; this is for one that has forgotten.
-const DEADLINE: Duration = Duration::from_millis(100);
+const DEADLINE: Duration = Duration::from_secs(2);
 /// How far the clocks of two instances may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// How long a record may be in a shared cache. With the skew, which may count twice, still
@@ -89,8 +89,11 @@ pub(crate) struct Shared {
     origin: RwLock<Option<Arc<Origin>>>,
     clock: Arc<dyn Clock>,
     lifetime: Duration,
-    /// Whether its last answer was none.
-    failing: AtomicBool,
+    /// Whether the last answer was none, to reading and to writing.
+    reads_fail: AtomicBool,
+    writes_fail: AtomicBool,
+    /// Whether something was refused before.
+    refused: AtomicBool,
 }
 
 impl Shared {
@@ -101,7 +104,8 @@ impl Shared {
     ) -> Self {
         let origin = RwLock::new(None);
         let lifetime = lifetime.min(LONGEST_LIFETIME);
-        Self { cache, origin, clock, lifetime, failing: AtomicBool::new(false) }
+        let [reads_fail, writes_fail, refused] = [const { AtomicBool::new(false) }; 3];
+        Self { cache, origin, clock, lifetime, reads_fail, writes_fail, refused }
     }
 
     /// The cache, if there is one.
@@ -127,14 +131,12 @@ impl Shared {
     /// Reads a record. Whatever is wrong with it or with the cache, it is a miss.
     pub(crate) async fn get(&self, origin: &Origin, digest: &KeyDigest) -> Option<KeyRecord> {
         let cache = self.cache.as_ref()?;
-        let found = timeout(DEADLINE, cache.get(&origin.name, digest)).await;
-        let sealed = self.answer(found)??;
+        let found = timeout(DEADLINE, cache.get(&place(origin), digest)).await;
+        let sealed = noted(found, &self.reads_fail)??;
         let opened = open(origin, digest, &sealed).filter(|opened| self.is_recent(opened));
         if opened.is_none() {
-            observe::refused_shared_entry();
-            // It may look newer than anything that will ever be written.
-            let removed = timeout(DEADLINE, cache.remove(&origin.name, digest)).await;
-            self.answer(removed);
+            observe::refused_shared_entry(!self.refused.swap(true, Ordering::Relaxed));
+            self.remove(origin, digest).await;
         }
         opened.map(|opened| opened.record)
     }
@@ -151,22 +153,15 @@ impl Shared {
         let Some(cache) = &self.cache else { return };
         let Some(sealed) = seal(origin, digest, &Content { asked_at, record }) else { return };
         let entry = SharedEntry { versions: record.versions, sealed, lifetime: self.lifetime };
-        let written = timeout(DEADLINE, cache.put(&origin.name, digest, entry)).await;
-        self.answer(written);
+        let written = timeout(DEADLINE, cache.put(&place(origin), digest, entry)).await;
+        noted(written, &self.writes_fail);
     }
 
-    fn answer<T>(&self, answer: Result<Result<T, LookupError>, Elapsed>) -> Option<T> {
-        match answer.map_err(LookupError::unavailable).flatten() {
-            Ok(answer) => {
-                self.failing.store(false, Ordering::Relaxed);
-                Some(answer)
-            }
-            Err(error) => {
-                let first = !self.failing.swap(true, Ordering::Relaxed);
-                observe::shared_cache_failed(&error, first);
-                None
-            }
-        }
+    /// Removes what is good for nothing: it may look newer than anything that will be written.
+    pub(crate) async fn remove(&self, origin: &Origin, digest: &KeyDigest) {
+        let Some(cache) = &self.cache else { return };
+        let removed = timeout(DEADLINE, cache.remove(&place(origin), digest)).await;
+        noted(removed, &self.writes_fail);
     }
 
     /// Marks do not live for ever, so a record that the cache has kept for longer than it was
@@ -176,6 +171,26 @@ impl Shared {
         let age = now.saturating_duration_since(opened.asked_at);
         let ahead = opened.asked_at.saturating_duration_since(now);
         age <= self.lifetime + CLOCK_SKEW && ahead <= CLOCK_SKEW
+    }
+}
+
+/// Where the entries of a history are, as this version writes them: while a fleet is upgraded, the
+/// old ones and the new ones leave each other's alone.
+fn place(origin: &Origin) -> String {
+    format!("{}.{FORMAT}", origin.name)
+}
+
+/// The answer, if there is one.
+fn noted<T>(answer: Result<Result<T, LookupError>, Elapsed>, failing: &AtomicBool) -> Option<T> {
+    match answer.map_err(LookupError::unavailable).flatten() {
+        Ok(answer) => {
+            failing.store(false, Ordering::Relaxed);
+            Some(answer)
+        }
+        Err(error) => {
+            observe::shared_cache_failed(&error, !failing.swap(true, Ordering::Relaxed));
+            None
+        }
     }
 }
 

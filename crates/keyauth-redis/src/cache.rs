@@ -11,6 +11,9 @@ use crate::script::Script;
 
 /// Five versions of eight bytes stand before what is sealed.
 const VERSIONS_LEN: usize = 40;
+/// What is longer is not shared: the store has it.
+const LONGEST: usize = 256 * 1024;
+const LONGEST_TEXT: &str = "262143";
 
 /// Writes a value unless a newer one is there: the rule is that of
 /// [`Versions::is_newer_than`]. Versions are compared in halves, since Lua's numbers are exact to
@@ -24,9 +27,10 @@ const PUT: Script = Script {
 /// Keeps sealed records in Redis, for [`CachedLookup::with_shared`][with]: a key that one
 /// instance has loaded costs the others no read of the store.
 ///
-/// An entry is a string by the name `<prefix>:record:<namespace>:{<digest>}`. What is in it is
-/// sealed, and is checked against all changes before it is believed. Entries end by themselves,
-/// after 15 minutes at most; any policy of eviction will do.
+/// An entry is a string by the name `<prefix>:record:<namespace>:{<digest>}`. It is sealed, which
+/// means that nobody else can make one, not that nobody can read it: owners, scopes and metadata
+/// of keys stand there, secrets do not. It is checked against all changes before it is believed.
+/// Entries end by themselves, after 15 minutes at most; any policy of eviction will do.
 ///
 /// [with]: https://docs.rs/keyauth-cache/latest/keyauth_cache/struct.CachedLookup.html#method.with_shared
 #[derive(Clone, Debug)]
@@ -59,8 +63,11 @@ impl SharedCache for RedisCache {
         digest: &KeyDigest,
     ) -> Result<Option<Vec<u8>>, LookupError> {
         let name = self.name(namespace, digest);
-        let get = Command { name: "GET", key: &name, arguments: &[&name] };
+        // Not more than we write, whatever somebody else has put there.
+        let arguments: [&[u8]; 3] = [&name, b"0", LONGEST_TEXT.as_bytes()];
+        let get = Command { name: "GETRANGE", key: &name, arguments: &arguments };
         Ok(match self.redis.call(get).await? {
+            Answer::Bytes(bytes) if bytes.is_empty() => None,
             Answer::Bytes(mut bytes) if bytes.len() >= VERSIONS_LEN => {
                 Some(bytes.split_off(VERSIONS_LEN))
             }
@@ -76,6 +83,9 @@ impl SharedCache for RedisCache {
         digest: &KeyDigest,
         entry: SharedEntry,
     ) -> Result<(), LookupError> {
+        if VERSIONS_LEN + entry.sealed.len() > LONGEST {
+            return Ok(());
+        }
         let name = self.name(namespace, digest);
         let mut value = Vec::with_capacity(VERSIONS_LEN + entry.sealed.len());
         value.extend(packed(&entry.versions));

@@ -15,6 +15,8 @@ use crate::script::Script;
 
 /// How long a request waits for Redis.
 const TIMEOUT: Duration = Duration::from_millis(50);
+/// Shorter than whoever asks waits for an answer, or nobody would notice that there was none.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// What names begin with.
 const PREFIX: &str = "keyauth";
 const LONGEST_PREFIX: usize = 64;
@@ -68,10 +70,11 @@ impl Redis {
         Ok(Self { prefix: prefix.into(), ..self })
     }
 
-    /// How long a request waits for Redis before it goes on without; 50 ms by default.
+    /// How long a request waits for Redis before it goes on without; 50 ms by default, and a
+    /// second at most.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { timeout: timeout.min(LONGEST_TIMEOUT), ..self }
     }
 
     pub(crate) fn prefix(&self) -> &str {
@@ -155,18 +158,21 @@ impl Seeking {
             sleep(pause).await;
             pause = (pause * 2).min(SELDOM);
             let Some(link) = link.upgrade() else { return };
-            let _ = timeout(RENEW_TIMEOUT, link.renew()).await;
             let arguments = [key];
             let look = Command { name: "GET", key, arguments: &arguments };
             let look = link.call(look, patience);
             // Any answer will do.
             if let Ok(Ok(_) | Err(Failure::Refused(_))) = timeout(patience, look).await {
-                if let Some(shared) = self.0.upgrade() {
+                let shared = self.0.upgrade();
+                // First: whoever finds it away again the next moment must be able to seek.
+                drop(self);
+                if let Some(shared) = shared {
                     shared.breaker.close();
                 }
                 tracing::info!("Redis is back");
                 return;
             }
+            let _ = timeout(RENEW_TIMEOUT, link.renew()).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use keyauth_core::{
     Issuer, KeyDigest, KeyStore, LookupError, MemoryStore, NewKey, RequestFacts, SharedCache,
@@ -35,7 +36,10 @@ impl MemoryCache {
         let wire = self.state().wire;
         match wire {
             Some(Wire::Cut) => Err(LookupError::unavailable("the wire is cut")),
-            Some(Wire::Dead) => std::future::pending().await,
+            Some(Wire::Dead) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err(LookupError::unavailable("no answer in time"))
+            }
             _ => Ok(()),
         }
     }
@@ -278,12 +282,12 @@ async fn an_entry_that_outlived_its_time_is_not_believed() {
     let cache = MemoryCache::default();
     assert_eq!(ask_cold(&store, &cache, &key).await, (ADMITTED, 1));
     let later = Instance::sharing(&store, cache.clone()).await;
-    later.clock.advance(std::time::Duration::from_secs(20 * 60));
+    later.clock.advance(Duration::from_secs(20 * 60));
     later.hear().await;
     assert_eq!(later.verify(&key).await, ADMITTED);
     assert_eq!(later.gate.calls(), 0, "within the lifetime and what clocks may differ");
     let later = Instance::sharing(&store, cache).await;
-    later.clock.advance(std::time::Duration::from_secs(20 * 60 + 1));
+    later.clock.advance(Duration::from_secs(20 * 60 + 1));
     later.hear().await;
     assert_eq!(later.verify(&key).await, ADMITTED);
     assert_eq!(later.gate.calls(), 1);

@@ -18,7 +18,8 @@ use crate::{KeyDigest, LookupError, Versions};
 ///   while it is known to be away it fails at once.
 /// * Entries may be lost at any time, and should be no later than their lifetime.
 /// * `namespace` keeps histories apart: an entry of one is never found in another.
-/// * Nothing but the digest names an entry, and nothing but the sealed bytes is its value.
+/// * Of what it is given, nothing but the namespace and the digest names an entry, and nothing but
+///   the versions and the sealed bytes is kept in it.
 pub trait SharedCache: Debug + Send + Sync {
     /// Reads a sealed record.
     fn get(

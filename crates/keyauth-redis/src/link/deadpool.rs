@@ -21,12 +21,16 @@ use crate::hints::RedisHints;
 use crate::redis::Redis;
 
 impl From<Pool> for Redis {
+    /// One connection is taken out of the pool, which may make another in its place, and used by
+    /// all calls at once. A pool that has none to give counts as a Redis that is away.
     fn from(pool: Pool) -> Self {
         Self::over(Taken { source: pool, held: Mutex::default() })
     }
 }
 
 impl From<cluster::Pool> for Redis {
+    /// One connection is taken out of the pool, which may make another in its place, and used by
+    /// all calls at once. A pool that has none to give counts as a Redis that is away.
     fn from(pool: cluster::Pool) -> Self {
         Self::over(Taken { source: pool, held: Mutex::default() })
     }
@@ -128,8 +132,11 @@ impl<S: Source> Taken<S> {
             Ok(Value::BulkString(bytes)) => Ok(Answer::Bytes(bytes)),
             Ok(_) => Ok(Answer::Other),
             Err(error) => {
+                // A server that may not write has become a replica: another connection may lead
+                // to the one that took its place.
+                let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
                 let failure = failure(error);
-                if matches!(failure, Failure::Away(_)) {
+                if demoted || matches!(failure, Failure::Away(_)) {
                     self.leave(&held);
                 }
                 Err(failure)

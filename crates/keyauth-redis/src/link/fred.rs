@@ -18,39 +18,27 @@ use crate::hints::RedisHints;
 use crate::redis::Redis;
 
 impl From<Client> for Redis {
-    /// The client must have been initialised. Give it a reconnect policy, or it is of no more use
-    /// after its first lost connection.
+    /// The client must have been told to connect. Give it a reconnect policy, or it is of no more
+    /// use after its first lost connection. Where it gives no answers for a while, it is told to
+    /// reconnect.
     fn from(client: Client) -> Self {
-        Self::over(Fred(Clients::One(client)))
+        Self::over(Fred(client))
     }
 }
 
 impl From<Pool> for Redis {
-    /// The pool must have been initialised. Give it a reconnect policy, or its clients are of no
-    /// more use after their first lost connection.
+    /// One client of the pool is used, by all calls at once. The pool must have been initialised.
+    /// Give it a reconnect policy, or its clients are of no more use after their first lost
+    /// connection.
     fn from(pool: Pool) -> Self {
-        Self::over(Fred(Clients::Many(pool)))
+        Self::from(pool.next_connected().clone())
     }
 }
 
 /// How long a server may take to give a sign of life.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-struct Fred(Clients);
-
-enum Clients {
-    One(Client),
-    Many(Pool),
-}
-
-impl Fred {
-    fn client(&self) -> &Client {
-        match &self.0 {
-            Clients::One(client) => client,
-            Clients::Many(pool) => pool.next_connected(),
-        }
-    }
-}
+struct Fred(Client);
 
 impl Link for Fred {
     fn call<'a>(
@@ -70,7 +58,7 @@ impl Link for Fred {
             let slot = ClusterHash::Custom(redis_keyslot(command.key));
             let custom = CustomCommand::new_static(command.name, slot, false);
             let arguments = command.arguments.iter().map(|argument| Value::from(*argument));
-            let client = self.client().with_options(&options);
+            let client = self.0.with_options(&options);
             match client.custom::<Value, Value>(custom, arguments.collect()).await {
                 Ok(Value::Null) => Ok(Answer::Nil),
                 Ok(Value::Bytes(bytes)) => Ok(Answer::Bytes(bytes.to_vec())),
@@ -83,10 +71,10 @@ impl Link for Fred {
 
     fn renew(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            let client = self.client();
-            // One that is connecting is not helped by being told to.
-            if client.is_connected() {
-                let _ = client.force_reconnection().await;
+            // One that is connecting is not helped by being told to, and one without a policy
+            // would end.
+            if self.0.is_connected() && self.0.has_reconnect_policy() {
+                let _ = self.0.force_reconnection().await;
             }
         })
     }

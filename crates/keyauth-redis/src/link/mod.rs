@@ -13,8 +13,8 @@ use std::time::Duration;
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A client. Each call is bounded by whoever makes it, who drops it then; and none is made twice
-/// once it may have been sent.
+/// A client. Each call is bounded by whoever makes it, who drops it then. A client may send it
+/// again where it follows a cluster, so a command must do no harm when it is done twice.
 pub(crate) trait Link: Debug + Send + Sync {
     /// Sends one command and waits for its answer, which nobody wants after `patience`.
     fn call<'a>(

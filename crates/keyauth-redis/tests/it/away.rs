@@ -7,10 +7,14 @@ use keyauth_redis::{Redis, RedisCache};
 use keyauth_testkit::RedisServers;
 use tokio::time::timeout;
 
-use crate::world::{deadpool, deadpool_cluster, fred, fred_cluster};
+use crate::world::{PATIENT, deadpool, deadpool_cluster, fred, fred_cluster};
 
 const NAMESPACE: &str = "history";
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The default.
+const TIMEOUT: Duration = Duration::from_millis(50);
+/// Between requests, so that they come while it is looked for Redis, again and again.
+const PAUSE: Duration = Duration::from_millis(5);
 
 fn digest(first: u8) -> KeyDigest {
     KeyDigest::from_bytes([first; 32])
@@ -34,28 +38,30 @@ async fn wait_until_back(cache: &RedisCache) {
 }
 
 /// Both clients over one server of the test's own.
-async fn both(servers: &RedisServers) -> [(&'static str, RedisCache); 2] {
+async fn both(servers: &RedisServers, timeout: Duration) -> [(&'static str, RedisCache); 2] {
     let url = servers.urls().remove(0);
     let fred = Redis::from(fred(&url).await);
-    [("deadpool", RedisCache::new(&deadpool(&url))), ("fred", RedisCache::new(&fred))]
+    [("deadpool", deadpool(&url)), ("fred", fred)]
+        .map(|(client, redis)| (client, RedisCache::new(&redis.with_timeout(timeout))))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_costs_a_few_requests_their_patience_and_the_rest_nothing() {
     let servers = RedisServers::start().await;
     let clock = SystemClock::new();
-    for (client, cache) in both(&servers).await {
+    for (client, cache) in both(&servers, TIMEOUT).await {
         wait_until_back(&cache).await;
         assert!(put(&cache, 1).await, "{client}");
         servers.signal(0, "STOP");
         let (mut waited, mut failed) = (0, 0);
-        for _ in 0..100 {
+        for _ in 0..200 {
+            tokio::time::sleep(PAUSE).await;
             let began = clock.uptime();
             failed += usize::from(cache.get(NAMESPACE, &digest(1)).await.is_err());
             waited += usize::from(clock.uptime() - began > Duration::from_millis(20));
         }
-        assert_eq!(failed, 100, "{client}");
-        assert!(waited <= 10, "{client}: {waited} of 100 requests waited");
+        assert_eq!(failed, 200, "{client}");
+        assert!(waited <= 10, "{client}: {waited} of 200 requests waited");
         servers.signal(0, "CONT");
         wait_until_back(&cache).await;
         let found = cache.get(NAMESPACE, &digest(1)).await.expect("an answer");
@@ -75,12 +81,14 @@ async fn a_frozen_server_of_a_cluster_costs_little_too() {
             put(&cache, first).await;
         }
         servers.signal(1, "STOP");
-        let mut waited = 0;
+        let (mut waited, mut failed) = (0, 0);
         for first in (0..=255).cycle().take(600) {
+            tokio::time::sleep(PAUSE).await;
             let began = clock.uptime();
-            let _ = cache.get(NAMESPACE, &digest(first)).await;
+            failed += usize::from(cache.get(NAMESPACE, &digest(first)).await.is_err());
             waited += usize::from(clock.uptime() - began > Duration::from_millis(20));
         }
+        assert!(failed > 100, "{client}: {failed} of 600 requests got no answer");
         assert!(waited <= 60, "{client}: {waited} of 600 requests waited");
         servers.signal(1, "CONT");
         let all_back = async {
@@ -97,7 +105,7 @@ async fn a_frozen_server_of_a_cluster_costs_little_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_killed_is_used_again_when_it_is_back() {
     let servers = RedisServers::start().await;
-    for (client, cache) in both(&servers).await {
+    for (client, cache) in both(&servers, PATIENT).await {
         wait_until_back(&cache).await;
         assert!(put(&cache, 1).await, "{client}");
         servers.signal(0, "KILL");
@@ -117,7 +125,7 @@ async fn a_server_that_starts_late_is_found() {
     let servers = RedisServers::start().await;
     let url = servers.urls().remove(0);
     servers.signal(0, "KILL");
-    let cache = RedisCache::new(&deadpool(&url));
+    let cache = RedisCache::new(&deadpool(&url).with_timeout(PATIENT));
     for _ in 0..5 {
         assert!(!put(&cache, 1).await);
     }
@@ -129,7 +137,7 @@ async fn a_server_that_starts_late_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_redis_forgets_is_told_to_it_again() {
     let servers = RedisServers::start().await;
-    for (client, cache) in both(&servers).await {
+    for (client, cache) in both(&servers, PATIENT).await {
         wait_until_back(&cache).await;
         for forget in ["SCRIPT FLUSH", "FLUSHALL"] {
             assert!(put(&cache, 1).await, "{client}");

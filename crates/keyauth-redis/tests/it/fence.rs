@@ -143,6 +143,25 @@ async fn no_key_is_refused_whatever_becomes_of_redis() {
             let key = store.issue(NewKey::named("any")).await.expect("a key");
             assert_eq!(wait_until_shared(&store, &redis, &key).await, ADMITTED, "used again");
         }
+        // There, and unwilling: full, and a replica.
+        let unwilling = [
+            (
+                ["CONFIG", "SET", "maxmemory", "1"].as_slice(),
+                ["CONFIG", "SET", "maxmemory", "0"].as_slice(),
+            ),
+            (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
+        ];
+        for (begin, end) in unwilling {
+            assert_eq!(servers.ask(0, begin), "OK");
+            let instance = Instance::start(&store, &redis).await;
+            for _ in 0..50 {
+                let key = store.issue(NewKey::named("any")).await.expect("a key");
+                assert_eq!(instance.verify(&key).await, ADMITTED, "{begin:?}");
+            }
+            assert_eq!(servers.ask(0, end), "OK");
+            let key = store.issue(NewKey::named("any")).await.expect("a key");
+            assert_eq!(wait_until_shared(&store, &redis, &key).await, ADMITTED, "used again");
+        }
         // Slow for two seconds, for all commands.
         let instance = Instance::start(&store, &redis).await;
         assert_eq!(servers.ask(0, &["CLIENT", "PAUSE", "2000"]), "OK");
@@ -171,7 +190,7 @@ async fn a_cold_fleet_reads_each_key_about_once() {
         );
         // Instances that ask for a key before the first one has put it there read it too.
         assert!((KEYS..KEYS + KEYS / 5).contains(&shuffled), "{shuffled} reads");
-        assert!((KEYS..KEYS * INSTANCES).contains(&at_once), "{at_once} reads");
+        assert!((KEYS..KEYS * 20).contains(&at_once), "{at_once} reads");
     }
 }
 

@@ -12,7 +12,7 @@ use keyauth_redis::{Redis, RedisHints};
 use keyauth_testkit::{RedisKeyspace, RedisServers};
 
 /// Long enough for a machine that does a hundred other things.
-pub(crate) const PATIENT: Duration = Duration::from_secs(5);
+pub(crate) const PATIENT: Duration = Duration::from_secs(1);
 
 pub(crate) fn deadpool(url: &str) -> Redis {
     let pool = deadpool_redis::Config::from_url(url);

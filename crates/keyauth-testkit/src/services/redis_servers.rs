@@ -23,6 +23,18 @@ redis-server --port "$port" --dir "$dir" --protected-mode no --save '' --appendo
     --daemonize yes --pidfile "$dir/pid" "$@" >/dev/null
 "#;
 
+/// Sends the signal `$3` to it, and waits for the end of one that is killed.
+const SIGNAL: &str = r#"
+set -eu
+kill -"$3" "$(cat "$1/$2/pid")"
+[ "$3" = KILL ] || exit 0
+for _ in $(seq 100); do
+    redis-cli -p "$2" ping >/dev/null 2>&1 || exit 0
+    sleep 0.05
+done
+exit 1
+"#;
+
 const IN_A_CLUSTER: [&str; 8] = [
     "--cluster-enabled",
     "yes",
@@ -109,8 +121,7 @@ impl RedisServers {
     /// Where it does not run.
     pub fn signal(&self, server: usize, signal: &str) {
         let port = self.port(server);
-        let kill = "kill -\"$3\" \"$(cat \"$1/$2/pid\")\"";
-        self.shell(kill, &[self.folder(), &port, signal]).expect("a server to send a signal to");
+        self.shell(SIGNAL, &[self.folder(), &port, signal]).expect("a server to send a signal to");
     }
 
     /// Starts one that was killed, empty.
