@@ -49,7 +49,7 @@
 //! | `keyauth_cache_poll_failures_total` | counter | |
 //! | `keyauth_cache_lease_held` | gauge | 1 where what is cached could be served after the last poll |
 //! | `keyauth_cache_marks` | gauge | subjects that have changed lately, about |
-//! | `keyauth_change_propagation_seconds` | histogram | from when a change was written to when it was applied, by the store's clock |
+//! | `keyauth_change_propagation_seconds` | histogram | from a change's commit to when it was applied, by the store's clock; from when it was written where the store does not know more |
 //!
 //! `docs/revocation.md` explains the protocol, and what breaks without each part of it.
 

@@ -247,10 +247,13 @@ macro_rules! meta_columns {
 }
 
 /// What was not visible to the last poll: whatever has a higher number than the oldest
-/// transaction that was under way then, and was under way itself or came after.
+/// transaction that was under way then, and was under way itself or came after. How old it is, is
+/// counted from its commit where the server keeps times of those, else from when it was written.
 pub(crate) const POLL: &str = concat!(
     "SELECT meta.*, i.kind, i.tenant, i.subject, i.version, i.digest, \
-     extract(epoch FROM meta.server - i.changed_at)::float8 AS age FROM (",
+     extract(epoch FROM meta.server - coalesce( \
+     CASE current_setting('track_commit_timestamp') WHEN 'on' \
+     THEN pg_xact_commit_timestamp(i.xid::xid) END, i.changed_at))::float8 AS age FROM (",
     meta_columns!(),
     ") AS meta LEFT JOIN keyauth.invalidations AS i \
      ON i.xid >= pg_snapshot_xmin($2::text::pg_snapshot) \

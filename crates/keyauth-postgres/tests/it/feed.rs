@@ -8,7 +8,7 @@ use keyauth_core::{
 };
 use keyauth_postgres::sqlx::{self, Connection};
 use keyauth_postgres::{PostgresFeedReader, PostgresStore};
-use keyauth_testkit::{FaultProxy, Wire};
+use keyauth_testkit::{FaultProxy, PostgresServer, Wire};
 
 use super::world::{ADMITTED, REVOKED, Served, World, execute, instance};
 
@@ -180,6 +180,28 @@ async fn changes_are_kept_for_the_history_and_then_trimmed() {
     assert_eq!(kept(&mut reader).await, all);
     world.run("UPDATE keyauth.invalidations SET seen_at = now() - interval '61 minutes'").await;
     assert_eq!(kept(&mut reader).await, 0);
+}
+
+#[tokio::test]
+async fn the_age_of_a_change_is_that_of_its_commit_where_the_server_knows() {
+    let long = Duration::from_secs(1);
+    for (setting, from_commit) in [("on", true), ("off", false)] {
+        let setting = format!("track_commit_timestamp={setting}");
+        let server = PostgresServer::start(&[&setting]).await;
+        let store = PostgresStore::connect(&server.url()).await.expect("a server");
+        store.migrate().await.expect("a schema");
+        let key = store.issue(NewKey::named("a")).await.expect("a key");
+        let mut reader = store.reader(instance("reader").0);
+        assert!(reader.poll().await.expect("a page").ages.is_empty(), "nobody knows of the past");
+        let mut transaction = store.pool().begin().await.expect("begun");
+        execute(&mut transaction, disable(&key)).await;
+        tokio::time::sleep(long).await;
+        transaction.commit().await.expect("committed");
+        let page = reader.poll().await.expect("a page");
+        assert_eq!(keys(&page), [key.id()]);
+        let age = page.ages.first().expect("its age");
+        assert_eq!(*age < long, from_commit, "{setting}: {age:?}");
+    }
 }
 
 #[tokio::test]
