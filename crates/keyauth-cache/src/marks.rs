@@ -181,9 +181,9 @@ impl Marks {
         self.applied.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Begins anew without a mark, under the lock. What is loaded from the store after this has seen all
-    /// changes applied so far; what comes from elsewhere may not have, for as long as those
-    /// marks would have lived.
+    /// Begins anew without a mark, under the lock. What is loaded from the store after this has
+    /// seen all changes applied so far; what comes from elsewhere may not have, for as long as
+    /// those marks would have lived. The version of everything stays.
     fn begin_anew(&self, now: Duration) {
         tracing::warn!("more keys changed than marks are kept; everything cached is dropped");
         self.blind_until.store(micros(now.saturating_add(self.lifetime)), Ordering::Release);
