@@ -4,6 +4,6 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Script {
     pub(crate) text: &'static str,
-    /// In hexadecimal. A test compares it with what the server makes of the text.
+    /// In hexadecimal. Where it is wrong the text is sent with each call, which a test notices.
     pub(crate) sha1: &'static str,
 }
