@@ -25,7 +25,7 @@ bench *arguments:
 # Prints the figures of the cache and its feed at full size; a few minutes.
 figures:
     KEYAUTH_REVOKES=1000 cargo test -p keyauth-tests --test fleet propagation -- --nocapture
-    KEYAUTH_FLOOD=1000000 cargo test --release -p keyauth-cache --test it flood -- --nocapture
+    KEYAUTH_FLOOD=1000000 cargo test --release -p keyauth-cache --test flood -- --nocapture
     KEYAUTH_KEYS=10000,1000000 cargo test -p keyauth-postgres --lib plans -- --nocapture
     cargo test -p keyauth-cache --test model -- --nocapture
     KEYAUTH_COLD=1000 cargo test -p keyauth-redis --all-features --test it cold_fleet -- --nocapture

@@ -28,6 +28,11 @@ const AT_ONCE: usize = 64;
 #[tokio::main]
 async fn main() {
     weigh().await;
+    // As requests run: in tasks, where the runtime's own thread would be woken for each answer.
+    tokio::spawn(both()).await.expect("no panic");
+}
+
+async fn both() {
     let servers = RedisServers::start().await;
     let url = servers.urls().remove(0);
     let store = MemoryStore::new();

@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use crate::inner::{Inner, Leased};
 use crate::{hints, observe};
 
-/// The least time between two polls, however many hints there are.
+/// The least time between two polls, however many hints there are: they come to all instances
+/// at once, so each waits for up to as long again.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
 /// How long after a poll that failed the first one is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -55,7 +56,8 @@ async fn poll_on<L: ChangeFeed + 'static>(cache: &Weak<Inner<L>>, reader: &mut L
                 failures = 0;
                 cache.tidy();
                 drop(cache);
-                sleep(LEAST_PAUSE).await;
+                let pause = LEAST_PAUSE + LEAST_PAUSE * random_per_mille() / 1_000;
+                sleep(pause).await;
                 if leased == Leased::Yes {
                     let hint = async {
                         tokio::select! {
@@ -63,7 +65,7 @@ async fn poll_on<L: ChangeFeed + 'static>(cache: &Weak<Inner<L>>, reader: &mut L
                             () = hints::receive(hints.as_ref()) => {}
                         }
                     };
-                    let _ = timeout(interval.saturating_sub(LEAST_PAUSE), hint).await;
+                    let _ = timeout(interval.saturating_sub(pause), hint).await;
                 }
             }
             Err(error) => {
@@ -96,8 +98,10 @@ async fn poll<L: ChangeFeed + 'static>(
 
 /// A little more or less, so that many instances do not poll together.
 fn jittered(interval: Duration) -> Duration {
+    interval * (900 + random_per_mille() / 5) / 1_000
+}
+
+fn random_per_mille() -> u32 {
     use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(()) % 201;
-    let per_mille = u32::try_from(random).unwrap_or(100);
-    interval * (900 + per_mille) / 1_000
+    u32::try_from(RandomState::new().hash_one(()) % 1_001).unwrap_or_default()
 }

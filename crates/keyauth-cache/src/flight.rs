@@ -34,18 +34,8 @@ pub(crate) struct Flight {
 #[derive(Clone, Debug)]
 pub(crate) struct Landed {
     pub(crate) outcome: Result<Option<Arc<KeyRecord>>, Failure>,
-    pub(crate) from: Source,
     /// Since when it is so.
     pub(crate) asked: Moment,
-}
-
-/// Who has answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// The store, when it was asked.
-    Store,
-    /// A cache, this process's or the shared one, under a lease.
-    Cache,
 }
 
 /// An error for everybody who waits.
@@ -100,11 +90,7 @@ impl Flights {
 
     /// Ends a load. Who comes after this begins another one.
     pub(crate) fn land(&self, digest: &KeyDigest, flight: &Flight, landed: Landed) {
-        let mut shard = self.shard(digest);
-        if shard.get(digest).is_some_and(|current| current.id == flight.id) {
-            shard.remove(digest);
-        }
-        drop(shard);
+        self.remove(digest, flight);
         flight.landed.send_if_modified(|before| {
             let first = before.is_none();
             if first {
@@ -112,6 +98,14 @@ impl Flights {
             }
             first
         });
+    }
+
+    /// Has whoever comes after this begin another load.
+    pub(crate) fn remove(&self, digest: &KeyDigest, flight: &Flight) {
+        let mut shard = self.shard(digest);
+        if shard.get(digest).is_some_and(|current| current.id == flight.id) {
+            shard.remove(digest);
+        }
     }
 
     fn shard(&self, digest: &KeyDigest) -> MutexGuard<'_, HashMap<KeyDigest, Arc<Flight>>> {
@@ -155,7 +149,7 @@ impl Landed {
     /// What those get who wait for a load whose task has panicked or was aborted.
     pub(crate) fn lost(asked: Moment) -> Self {
         let error = LookupError::unavailable("the task that loaded the key is gone");
-        Self { outcome: Err(error.into()), from: Source::Store, asked }
+        Self { outcome: Err(error.into()), asked }
     }
 }
 

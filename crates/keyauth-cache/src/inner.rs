@@ -10,6 +10,7 @@ use keyauth_core::{
 };
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
+use tokio::time::timeout;
 
 use crate::entry::{Entry, Jittered, Unknown};
 use crate::flight::{Begun, Failure, Flights, Late};
@@ -208,11 +209,16 @@ impl<L: ChangeFeed + 'static> Inner<L> {
             match begun {
                 Begun::Here => {
                     let (cache, flight) = (Arc::clone(self), Arc::clone(&flight));
-                    tokio::spawn(Landing { cache, digest: *digest, flight }.fly());
+                    // Boxed for those who only wait, of whom there are many.
+                    Box::pin(Landing { cache, digest: *digest, flight }.fly()).await;
                 }
                 Begun::ByAnother => observe::shared_load(),
             }
-            let Some(landed) = flight.landed().await else { continue };
+            let Ok(landed) = timeout(self.options.longest_load(), flight.landed()).await else {
+                self.flights.remove(digest, &flight);
+                continue;
+            };
+            let Some(landed) = landed else { continue };
             if self.may_tell(digest, &landed, place) {
                 return landed.outcome.or_else(|failure| self.serve_in_outage(digest, failure));
             }

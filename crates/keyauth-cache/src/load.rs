@@ -5,17 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keyauth_core::{ChangeFeed, KeyDigest, KeyRecord, LookupError, LookupErrorKind, Peek};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::entry::{Entry, Unknown};
-use crate::flight::{Failure, Flight, Landed, Place, Source};
+use crate::flight::{Failure, Flight, Landed, Place};
 use crate::inner::Inner;
 use crate::marks::Moment;
 use crate::observe::{self, Layer};
 
 /// How often a record that is older than a change already known is loaded.
-const ATTEMPTS: usize = 3;
+pub(crate) const ATTEMPTS: u32 = 3;
 
 /// The turns at asking the store.
 #[derive(Debug)]
@@ -77,15 +78,26 @@ impl<L> Drop for Landing<L> {
 }
 
 impl<L: ChangeFeed + 'static> Landing<L> {
-    /// Sees the load through. For a task of its own, which no caller that goes away cancels.
+    /// Sees the load through: asks the caches here, since a task of its own would cost more than
+    /// they do, and has a task ask the store. Also where the caller goes away meanwhile.
     pub(crate) async fn fly(self) {
+        let mut ahead = Ahead(Some(self));
+        let Some(landing) = &ahead.0 else { return };
+        let Some(landed) = landing.cache.load_from_caches(&landing.digest, &landing.flight).await
+        else {
+            return;
+        };
+        if let Some(landing) = ahead.0.take() {
+            landing.cache.flights.land(&landing.digest, &landing.flight, landed);
+        }
+    }
+
+    /// Asks the store, and tells the shared cache.
+    async fn ask_store(self) {
         let Self { cache, digest, flight } = &self;
         let (asked_at, origin) = (cache.options.clock.now(), cache.shared.origin());
-        let landed = cache.load(digest, flight).await;
-        let fresh = match &landed {
-            Landed { outcome: Ok(Some(record)), from: Source::Store, .. } => Some(record.clone()),
-            _ => None,
-        };
+        let landed = cache.load_from_store(digest, flight).await;
+        let fresh = landed.outcome.as_ref().ok().and_then(Clone::clone);
         cache.flights.land(digest, flight, landed);
         // Nobody waits for this any more.
         if let (Some(record), Some(origin)) = (fresh, origin) {
@@ -94,20 +106,36 @@ impl<L: ChangeFeed + 'static> Landing<L> {
     }
 }
 
+/// A load that has the store still ahead, to be asked by a task which no caller that goes away
+/// cancels.
+struct Ahead<L: ChangeFeed + 'static>(Option<Landing<L>>);
+
+impl<L: ChangeFeed + 'static> Drop for Ahead<L> {
+    fn drop(&mut self) {
+        if let (Some(landing), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(landing.ask_store());
+        }
+    }
+}
+
 type Answer = Result<Option<Arc<KeyRecord>>, LookupError>;
 
 impl<L: ChangeFeed + 'static> Inner<L> {
-    async fn load(&self, digest: &KeyDigest, flight: &Flight) -> Landed {
-        let mut asked = self.marks.now();
-        if self.lease.holds(self.uptime()) {
-            // Before any cache is asked, which those who come later must not profit from
-            // without a lease. What is sent without one is sent when it is the load's turn.
-            self.flights.send(digest, flight);
-            asked = self.marks.now();
-            if let Some(found) = self.ask_caches(digest, asked).await {
-                return Landed { outcome: Ok(found), from: Source::Cache, asked };
-            }
+    /// What caches answer to a load, if they do.
+    async fn load_from_caches(&self, digest: &KeyDigest, flight: &Flight) -> Option<Landed> {
+        if !self.lease.holds(self.uptime()) {
+            return None;
         }
+        // Before any cache is asked, which those who come later must not profit from without a
+        // lease. What is sent without one is sent when it is the load's turn.
+        self.flights.send(digest, flight);
+        let asked = self.marks.now();
+        let found = self.ask_caches(digest, asked).await?;
+        Some(Landed { outcome: Ok(found), asked })
+    }
+
+    async fn load_from_store(&self, digest: &KeyDigest, flight: &Flight) -> Landed {
+        let mut asked = self.marks.now();
         let outcome = match self.turns.take().await {
             Ok(_turn) => {
                 self.flights.send(digest, flight);
@@ -121,7 +149,7 @@ impl<L: ChangeFeed + 'static> Inner<L> {
             Ok(None) => "unknown",
             Err(error) => error.kind().code(),
         });
-        Landed { outcome: outcome.map_err(Failure::from), from: Source::Store, asked }
+        Landed { outcome: outcome.map_err(Failure::from), asked }
     }
 
     /// What caches know, if they know and there is a lease: this process's, since another
@@ -142,6 +170,10 @@ impl<L: ChangeFeed + 'static> Inner<L> {
         }
         let origin = self.shared.origin().filter(|_| self.marks.are_complete(now))?;
         let record = Arc::new(self.shared.get(&origin, digest).await?);
+        // A caller who was not polled for long enough has outlived the marks that it may lack.
+        if self.uptime() > now + self.options.longest_load() {
+            return None;
+        }
         if self.keep(digest, Arc::clone(&record), asked) {
             observe::hit(Layer::Shared);
             return Some(Some(record));

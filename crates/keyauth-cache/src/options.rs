@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use keyauth_core::{Clock, SystemClock, TenantId};
 
+use crate::load::ATTEMPTS;
+
 /// What to do while the store does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -170,6 +172,13 @@ impl CacheOptions {
     #[must_use]
     pub fn load_deadline(self, deadline: Duration) -> Self {
         Self { load_deadline: deadline.min(Duration::from_secs(60)), ..self }
+    }
+
+    /// Longer than a load takes, unless whoever has begun it is neither polled nor dropped.
+    pub(crate) fn longest_load(&self) -> Duration {
+        const CACHES: Duration = Duration::from_secs(10);
+        // A turn, and each attempt.
+        CACHES + self.load_deadline * (1 + ATTEMPTS)
     }
 
     /// How long a mark must be kept: longer than whatever is compared with it lives.

@@ -3,7 +3,6 @@
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
 mod conformance;
-mod flood;
 mod lease;
 mod races;
 mod reads;

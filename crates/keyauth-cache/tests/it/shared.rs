@@ -1,7 +1,10 @@
 //! The cache that instances share, played by one in memory that can be tampered with.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::time::Duration;
 
 use keyauth_core::{
@@ -21,6 +24,8 @@ struct State {
     entries: HashMap<(String, KeyDigest), SharedEntry>,
     wire: Option<Wire>,
     gets: usize,
+    /// How long an answer is under way.
+    pause: Option<Duration>,
 }
 
 impl MemoryCache {
@@ -52,10 +57,16 @@ impl SharedCache for MemoryCache {
         digest: &KeyDigest,
     ) -> Result<Option<Vec<u8>>, LookupError> {
         self.cross().await?;
-        let mut state = self.state();
-        state.gets += 1;
-        let found = state.entries.get(&(namespace.to_owned(), *digest));
-        Ok(found.map(|entry| entry.sealed.clone()))
+        let (found, pause) = {
+            let mut state = self.state();
+            state.gets += 1;
+            let found = state.entries.get(&(namespace.to_owned(), *digest));
+            (found.map(|entry| entry.sealed.clone()), state.pause)
+        };
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+        Ok(found)
     }
 
     async fn put(
@@ -291,4 +302,55 @@ async fn an_entry_that_outlived_its_time_is_not_believed() {
     later.hear().await;
     assert_eq!(later.verify(&key).await, ADMITTED);
     assert_eq!(later.gate.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_goes_away_while_the_cache_is_asked_has_the_store_asked() {
+    let (store, cache) = (MemoryStore::new(), MemoryCache::default());
+    let key = issue(&store, "led").await;
+    let instance = Instance::sharing(&store, cache.clone()).await;
+    cache.set_wire(Wire::Dead);
+    let leader = instance.spawn(&key);
+    settle().await;
+    let follower = instance.spawn(&key);
+    settle().await;
+    leader.abort();
+    assert!(leader.await.expect_err("aborted").is_cancelled());
+    assert_eq!(follower.await.expect("no panic"), ADMITTED);
+    assert_eq!(instance.gate.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_no_longer_polled_holds_nobody_up_for_ever() {
+    let (store, cache) = (MemoryStore::new(), MemoryCache::default());
+    let key = issue(&store, "led").await;
+    let instance = Instance::sharing(&store, cache.clone()).await;
+    cache.set_wire(Wire::Dead);
+    let mut leader = Box::pin(instance.verify(&key));
+    assert!(poll_once(&mut leader).await.is_pending());
+    let followers: Vec<_> = (0..10).map(|_| instance.spawn(&key)).collect();
+    for follower in followers {
+        assert_eq!(follower.await.expect("no panic"), ADMITTED);
+    }
+    assert_eq!(instance.gate.calls(), 1);
+    assert_eq!(leader.await, ADMITTED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_leader_read_long_before_it_is_polled_again_is_not_believed() {
+    let (store, cache) = (MemoryStore::new(), MemoryCache::default());
+    let key = issue(&store, "led").await;
+    assert_eq!(ask_cold(&store, &cache, &key).await, (ADMITTED, 1));
+    let instance = Instance::sharing(&store, cache.clone()).await;
+    cache.state().pause = Some(Duration::from_millis(5));
+    let mut leader = Box::pin(instance.verify(&key));
+    assert!(poll_once(&mut leader).await.is_pending());
+    instance.clock.advance(Duration::from_secs(60));
+    instance.hear().await;
+    assert_eq!(leader.await, ADMITTED);
+    assert_eq!(instance.gate.calls(), 1, "by the store");
+}
+
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
 }
