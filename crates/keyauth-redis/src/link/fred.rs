@@ -19,8 +19,9 @@ use crate::redis::Redis;
 
 impl From<Client> for Redis {
     /// The client must have been told to connect. Give it a reconnect policy, or it is of no more
-    /// use after its first lost connection. Where it gives no answers for a while, it is told to
-    /// reconnect.
+    /// use after its first lost connection; and `fail_fast: false`, with `connect` rather than
+    /// `init`, where Redis may be down when the application starts. Where it gives no answers for
+    /// a while, it is told to reconnect.
     fn from(client: Client) -> Self {
         Self::over(Fred(client))
     }

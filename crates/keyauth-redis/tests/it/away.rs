@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use keyauth_core::{KeyDigest, LookupError, SharedCache, SharedEntry, Version, Versions};
 use keyauth_redis::{Redis, RedisCache};
-use keyauth_testkit::RedisServers;
+use keyauth_testkit::{FaultProxy, RedisServers, Wire};
 use tokio::time::timeout;
 
-use crate::world::{PATIENT, deadpool, deadpool_cluster, fred, fred_cluster};
+use crate::world::{PATIENT, deadpool, deadpool_cluster, fred, fred_cluster, fred_connecting};
 
 const NAMESPACE: &str = "history";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -132,14 +132,66 @@ async fn a_server_that_was_killed_is_used_again_when_it_is_back() {
 async fn a_server_that_starts_late_is_found() {
     let servers = RedisServers::start().await;
     let url = servers.urls().remove(0);
-    servers.signal(0, "KILL");
-    let cache = RedisCache::new(&deadpool(&url).with_timeout(PATIENT));
-    for _ in 0..5 {
-        assert!(!put(&cache, 1).await);
+    for client in ["deadpool", "fred"] {
+        servers.signal(0, "KILL");
+        let redis = match client {
+            "deadpool" => deadpool(&url),
+            _ => Redis::from(fred_connecting(&url)),
+        };
+        let cache = RedisCache::new(&redis.with_timeout(PATIENT));
+        for _ in 0..5 {
+            assert!(!put(&cache, 1).await, "{client}");
+        }
+        servers.restart(0).await;
+        wait_until_back(&cache).await;
+        assert!(put(&cache, 1).await, "{client}");
     }
-    servers.restart(0).await;
-    wait_until_back(&cache).await;
-    assert!(put(&cache, 1).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wire_that_is_dead_is_noticed_and_used_again() {
+    let servers = RedisServers::start().await;
+    let proxy = FaultProxy::to(&servers.urls().remove(0)).await;
+    let fred = Redis::from(fred(proxy.url()).await);
+    for (client, redis) in [("deadpool", deadpool(proxy.url())), ("fred", fred)] {
+        let cache = RedisCache::new(&redis);
+        wait_until_back(&cache).await;
+        // Nothing comes through, and nobody is told; then everything that was held arrives.
+        for wire in [Wire::Dead, Wire::Cut] {
+            while !put(&cache, 1).await {}
+            proxy.set_wire(wire);
+            let mut waited = 0;
+            for _ in 0..100 {
+                tokio::time::sleep(PAUSE).await;
+                let error = cache.get(NAMESPACE, &digest(1)).await.expect_err("a dead wire");
+                waited += usize::from(has_waited(&error));
+            }
+            assert!(waited <= 10, "{client}: {waited} of 100 requests waited");
+            proxy.set_wire(Wire::Whole);
+            wait_until_back(&cache).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_that_move_to_another_server_are_followed() {
+    let servers = RedisServers::start_cluster().await;
+    let fred = Redis::from(fred_cluster(&servers).await);
+    for (client, redis) in [("deadpool", deadpool_cluster(&servers)), ("fred", fred)] {
+        let cache = RedisCache::new(&redis.with_timeout(PATIENT));
+        wait_until_back(&cache).await;
+        for first in 0..=255 {
+            assert!(put(&cache, first).await, "{client}");
+        }
+        // Servers 0 to 2 have a third each; the first one's goes to the last, entries and all.
+        servers.move_slots(0, 2, 2_000);
+        for first in 0..=255 {
+            let found = cache.get(NAMESPACE, &digest(first)).await.expect("an answer");
+            assert_eq!(found.as_deref(), Some(b"sealed".as_slice()), "{client}");
+            assert!(put(&cache, first).await, "{client}");
+        }
+        servers.move_slots(2, 0, 2_000);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use keyauth_cache::{CacheOptions, CachedLookup};
 use keyauth_core::{
-    Authenticator, Background, Denial, IssuedKey, KeyStore, LookupErrorKind, MemoryStore, NewKey,
-    RequestFacts,
+    Authenticator, Background, Denial, IssuedKey, KeyStore, Limit, LookupErrorKind, MemoryStore,
+    NewKey, RequestFacts,
 };
 use keyauth_redis::{Redis, RedisCache};
 use keyauth_testkit::{Gated, RedisServers};
@@ -88,6 +88,46 @@ async fn what_redis_kept_while_it_was_away_is_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hit_in_redis_admits_the_same_as_the_store() {
+    // S8
+    let servers = RedisServers::start().await;
+    for redis in both(&servers).await {
+        let redis = redis.with_timeout(PATIENT);
+        let store = MemoryStore::new();
+        let new = NewKey::named("everything \u{1f511}")
+            .owner("ada")
+            .scope("a")
+            .allow_address("192.0.2.0/24")
+            .deny_address("192.0.2.66")
+            .endpoint("GET /a/*")
+            .resource("gpt-*")
+            .limit(Limit::per_minute(7))
+            .metadata("note", "a\nb");
+        let key = store.issue(new).await.expect("a key");
+        let here = |path| {
+            let facts = RequestFacts::new().with_address([192, 0, 2, 1].into());
+            facts.with_endpoint("GET", path).with_resource("gpt-4")
+        };
+        let loaded = Instance::start(&store, &redis).await;
+        // By the store, by the process's cache, and by Redis.
+        for path in ["/a/b", "/elsewhere"] {
+            let decide = async |auth: &Authenticator| {
+                let decision = auth.verify(key.reveal(), &here(path)).await.expect("an answer");
+                decision.map(|admitted| admitted.record().clone())
+            };
+            let from_store = decide(&loaded.auth).await;
+            assert_eq!(from_store.is_ok(), path == "/a/b");
+            assert_eq!(decide(&loaded.auth).await, from_store);
+            assert!(wait_until_shared(&store, &redis, &key).await.is_ok());
+            let cold = Instance::start(&store, &redis).await;
+            assert_eq!(decide(&cold.auth).await, from_store);
+            assert_eq!(cold.gate.calls(), 0, "Redis has answered");
+        }
+        assert_eq!(loaded.gate.calls(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_stands_in_redis_a_valid_key_is_admitted() {
     let servers = RedisServers::start().await;
     for redis in both(&servers).await {
@@ -99,7 +139,9 @@ async fn whatever_stands_in_redis_a_valid_key_is_admitted() {
         assert_eq!(wait_until_shared(&store, &redis, &key).await, ADMITTED);
         let names = servers.ask(0, &["KEYS", "*"]);
         let name = names.lines().next().expect("an entry");
-        let damages: [&[&str]; 7] = [
+        let damages: [&[&str]; 8] = [
+            // A mebibyte, of which no more is read than an entry can have.
+            &["SETRANGE", name, "1048576", "x"],
             &["SETRANGE", name, "45", "x"],
             &["SETRANGE", name, "100", "x"],
             &["SET", name, "short"],

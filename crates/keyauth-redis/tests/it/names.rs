@@ -7,13 +7,22 @@ use keyauth_core::{Authenticator, KeyStore, MemoryStore, NewKey, RequestFacts};
 use keyauth_redis::{Redis, RedisCache};
 use keyauth_testkit::RedisServers;
 
-use crate::world::{PATIENT, deadpool};
+use crate::world::{PATIENT, deadpool, fred};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_and_values_hold_nothing_of_a_key() {
     // C16
     let servers = RedisServers::start().await;
-    let redis = deadpool(&servers.urls().remove(0)).with_timeout(PATIENT);
+    let url = servers.urls().remove(0);
+    for redis in [deadpool(&url), Redis::from(fred(&url).await)] {
+        look_at(&servers, redis.with_timeout(PATIENT)).await;
+        assert_eq!(servers.ask(0, &["FLUSHALL"]), "OK");
+        assert_eq!(servers.ask(0, &["CONFIG", "RESETSTAT"]), "OK");
+        assert_eq!(servers.ask(0, &["SCRIPT", "FLUSH"]), "OK");
+    }
+}
+
+async fn look_at(servers: &RedisServers, redis: Redis) {
     let redis = redis.with_prefix("app").expect("a prefix");
     let store = MemoryStore::new();
     let lookup = CachedLookup::new(store.clone()).with_shared(RedisCache::new(&redis));
@@ -22,8 +31,10 @@ async fn names_and_values_hold_nothing_of_a_key() {
     for _ in 0..20 {
         let key = store.issue(NewKey::named("any")).await.expect("a key");
         let unknown = store.issuer().draft(NewKey::named("unknown")).expect("a key").into_issued();
-        for key in [&key, &unknown] {
-            auth.verify(key.reveal(), &RequestFacts::new()).await.expect("an answer").ok();
+        // One that nobody has issued, and one with a slip of the pen.
+        let malformed = format!("{}0", key.reveal());
+        for text in [key.reveal(), unknown.reveal(), &malformed] {
+            auth.verify(text, &RequestFacts::new()).await.expect("an answer").ok();
         }
         keys.push(key);
     }

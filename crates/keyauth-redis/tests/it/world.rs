@@ -39,10 +39,23 @@ pub(crate) async fn fred_cluster(servers: &RedisServers) -> FredClient {
     start_fred(Config { server, ..Config::default() }).await
 }
 
-async fn start_fred(config: Config) -> FredClient {
+/// One that is told to connect, and connects when there is a server.
+pub(crate) fn fred_connecting(url: &str) -> FredClient {
+    let config = Config::from_url(url).expect("a URL");
+    let client = build_fred(Config { fail_fast: false, ..config });
+    // It ends with the client.
+    drop(client.connect());
+    client
+}
+
+fn build_fred(config: Config) -> FredClient {
     let mut builder = Builder::from_config(config);
     builder.set_policy(ReconnectPolicy::new_constant(0, 100));
-    let client = builder.build().expect("a client");
+    builder.build().expect("a client")
+}
+
+async fn start_fred(config: Config) -> FredClient {
+    let client = build_fred(config);
     client.init().await.expect("a server");
     client
 }

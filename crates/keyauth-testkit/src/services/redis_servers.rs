@@ -147,6 +147,19 @@ impl RedisServers {
         self.shell("redis-cli -p \"$@\"", &[&[port.as_str()], command].concat()).expect("an answer")
     }
 
+    /// Has one server of a cluster give so many of its slots to another, with what is there.
+    ///
+    /// # Panics
+    ///
+    /// Where it has not as many, or the cluster does not agree.
+    pub fn move_slots(&self, from: usize, to: usize, count: u16) {
+        let id = |server| self.ask(server, &["CLUSTER", "MYID"]);
+        let (from, to, count, port) = (id(from), id(to), count.to_string(), self.port(0));
+        let reshard = "redis-cli --cluster reshard 127.0.0.1:\"$1\" --cluster-from \"$2\" \
+                       --cluster-to \"$3\" --cluster-slots \"$4\" --cluster-yes >/dev/null";
+        self.shell(reshard, &[&port, &from, &to, &count]).expect("slots that move");
+    }
+
     async fn wait_until(&self, server: usize, holds: &str) {
         let script = format!("redis-cli -p \"$1\" {holds}");
         let waiting = async {
