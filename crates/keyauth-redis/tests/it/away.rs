@@ -174,6 +174,33 @@ async fn a_wire_that_is_dead_is_noticed_and_used_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_takes_a_frozen_servers_place_is_found() {
+    for client in ["deadpool", "fred"] {
+        let servers = RedisServers::start_cluster().await;
+        let redis = match client {
+            "deadpool" => deadpool_cluster(&servers),
+            _ => Redis::from(fred_cluster(&servers).await),
+        };
+        let cache = RedisCache::new(&redis);
+        wait_until_back(&cache).await;
+        for first in 0..=255 {
+            put(&cache, first).await;
+        }
+        servers.signal(1, "STOP");
+        servers.take_over(1, 0);
+        let all_there = async {
+            for first in 0..=255 {
+                while cache.get(NAMESPACE, &digest(first)).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        };
+        timeout(PATIENCE * 3, all_there).await.unwrap_or_else(|_| panic!("{client}: not found"));
+        servers.signal(1, "CONT");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_that_move_to_another_server_are_followed() {
     let servers = RedisServers::start_cluster().await;
     let fred = Redis::from(fred_cluster(&servers).await);

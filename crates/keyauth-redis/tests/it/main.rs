@@ -7,4 +7,5 @@ mod conformance;
 mod fence;
 mod listening;
 mod names;
+mod rights;
 mod world;

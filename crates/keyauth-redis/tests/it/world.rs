@@ -21,7 +21,11 @@ pub(crate) fn deadpool(url: &str) -> Redis {
 }
 
 pub(crate) fn deadpool_cluster(servers: &RedisServers) -> Redis {
-    let pool = cluster::Config::from_urls(servers.urls());
+    deadpool_cluster_at(servers.urls())
+}
+
+pub(crate) fn deadpool_cluster_at(urls: Vec<String>) -> Redis {
+    let pool = cluster::Config::from_urls(urls);
     let pool = pool.create_pool(Some(deadpool_redis::Runtime::Tokio1)).expect("a pool");
     Redis::from(pool)
 }
@@ -31,12 +35,21 @@ pub(crate) async fn fred(url: &str) -> FredClient {
 }
 
 pub(crate) async fn fred_cluster(servers: &RedisServers) -> FredClient {
+    start_fred(Config { server: fred_servers(servers), ..Config::default() }).await
+}
+
+pub(crate) async fn fred_cluster_as(servers: &RedisServers, user: &str, word: &str) -> FredClient {
+    let (username, password) = (Some(user.to_owned()), Some(word.to_owned()));
+    let server = fred_servers(servers);
+    start_fred(Config { server, username, password, ..Config::default() }).await
+}
+
+fn fred_servers(servers: &RedisServers) -> ServerConfig {
     let hosts = servers.urls().into_iter().map(|url| {
         let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
         ("127.0.0.1".to_owned(), port.expect("a port"))
     });
-    let server = ServerConfig::new_clustered(hosts.collect());
-    start_fred(Config { server, ..Config::default() }).await
+    ServerConfig::new_clustered(hosts.collect())
 }
 
 /// One that is told to connect, and connects when there is a server.

@@ -35,6 +35,17 @@ done
 exit 1
 "#;
 
+/// Gives the slots of the server on port `$2` to that on port `$1`, as of now.
+const TAKE_OVER: &str = r#"
+set -eu
+ranges=$(redis-cli -p "$1" cluster nodes | grep ":$2@" | cut -d' ' -f9-)
+for range in $ranges; do
+    redis-cli -p "$1" cluster delslotsrange "${range%-*}" "${range#*-}"
+    redis-cli -p "$1" cluster addslotsrange "${range%-*}" "${range#*-}"
+done
+redis-cli -p "$1" cluster bumpepoch
+"#;
+
 const IN_A_CLUSTER: [&str; 8] = [
     "--cluster-enabled",
     "yes",
@@ -158,6 +169,17 @@ impl RedisServers {
         let reshard = "redis-cli --cluster reshard 127.0.0.1:\"$1\" --cluster-from \"$2\" \
                        --cluster-to \"$3\" --cluster-slots \"$4\" --cluster-yes >/dev/null";
         self.shell(reshard, &[&port, &from, &to, &count]).expect("slots that move");
+    }
+
+    /// Has a server of a cluster take all slots of another one that does not answer, without what
+    /// was there: as an empty replica does that takes its primary's place.
+    ///
+    /// # Panics
+    ///
+    /// Where the server does not do so.
+    pub fn take_over(&self, lost: usize, heir: usize) {
+        let (lost, port) = (self.port(lost), self.port(heir));
+        self.shell(TAKE_OVER, &[&port, &lost]).expect("a server that takes over");
     }
 
     async fn wait_until(&self, server: usize, holds: &str) {
