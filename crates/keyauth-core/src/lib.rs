@@ -44,8 +44,9 @@ mod port;
 mod record;
 mod rule;
 mod time;
+mod zone;
 
-pub use auth::{Admission, Authenticator, Background, LookupFuture};
+pub use auth::{Admission, Authenticator, Background, LimitFuture, LimitStep, LookupFuture};
 pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
 pub use id::{GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
 pub use issue::{
@@ -60,16 +61,19 @@ pub use memory::{MemoryFeedReader, MemoryStore};
 pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
     Beats, Change, ChangeFeed, ChangeObserver, ChangeObservers, Clock, Continuity, Directory,
-    FeedPage, FeedReader, Hints, Instance, KeyLookup, KeyPage, KeyStore, Origin, Peek, Propagation,
-    SealKey, SharedCache, SharedEntry, SilentInstance, Subject, SystemClock,
+    Exceeded, FeedPage, FeedReader, Hints, Instance, KeyLookup, KeyPage, KeyStore, LimitDecision,
+    LimitState, Limited, LimitedCall, Limiter, Origin, OwnedCall, Peek, Propagation, SealKey,
+    SharedCache, SharedEntry, SilentInstance, Slots, Subject, SystemClock, TryAcquire, Within,
 };
 pub use record::{
-    Amount, Budget, BudgetMode, BudgetWindow, CustomKeys, Group, GroupAccess, GroupKind,
-    InvalidAmount, Key, KeyRecord, KeyRef, KeyStatus, Limit, LimitCount, LimitWindow, Metadata,
-    Owner, Status, Subscription, Tenant, UnknownWord, Version, Versions,
+    Amount, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys, Group,
+    GroupAccess, GroupKind, InvalidAmount, Key, KeyRecord, KeyRef, KeyStatus, Limit, LimitCount,
+    LimitSubject, LimitUnit, LimitWindow, LimitedSubject, Metadata, Owner, Status, Subscription,
+    Tenant, UnknownWord, Version, Versions,
 };
 pub use rule::{
     AddressRules, AddressSet, EndpointRule, EndpointRules, InvalidScope, ResourceRules, Scope,
     Scopes,
 };
 pub use time::Timestamp;
+pub use zone::{Period, TimeZone, UnknownTimeZone};

@@ -4,6 +4,8 @@ use keyauth_core::{
     Directory, Group, GroupId, Owner, OwnerId, StoreError, Subscription, Tenant, TenantId,
 };
 
+use sqlx::types::Json;
+
 use crate::PostgresStore;
 use crate::statement::{execute, require_group, require_owner, require_tenant};
 use crate::time::optional;
@@ -11,48 +13,55 @@ use crate::transaction::change_with;
 
 impl Directory for PostgresStore {
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        tenant.check()?;
         change_with!(self, |connection| {
             let statement = self.schema().sql(
-                "INSERT INTO keyauth.tenants (id, status, custom_keys) VALUES ($1, $2, $3) \
-                 ON CONFLICT (id) \
-                 DO UPDATE SET status = excluded.status, custom_keys = excluded.custom_keys",
+                "INSERT INTO keyauth.tenants (id, status, custom_keys, limits) \
+                 VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
+                 custom_keys = excluded.custom_keys, limits = excluded.limits",
             );
             let statement = sqlx::query(statement)
                 .bind(tenant.id.as_str())
                 .bind(tenant.status.as_str())
-                .bind(tenant.custom_keys.as_str());
+                .bind(tenant.custom_keys.as_str())
+                .bind(Json(&tenant.limits));
             execute(connection, statement).await
         })
     }
 
     async fn put_owner(&self, owner: &Owner) -> Result<(), StoreError> {
+        owner.check()?;
         change_with!(self, |connection| {
             require_tenant(connection, self.schema(), &owner.tenant).await?;
             let statement = self.schema().sql(
-                "INSERT INTO keyauth.owners (tenant, id, status) VALUES ($1, $2, $3) \
-                 ON CONFLICT (tenant, id) DO UPDATE SET status = excluded.status",
+                "INSERT INTO keyauth.owners (tenant, id, status, limits) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (tenant, id) \
+                 DO UPDATE SET status = excluded.status, limits = excluded.limits",
             );
             let statement = sqlx::query(statement)
                 .bind(owner.tenant.as_str())
                 .bind(owner.id.as_str())
-                .bind(owner.status.as_str());
+                .bind(owner.status.as_str())
+                .bind(Json(&owner.limits));
             execute(connection, statement).await
         })
     }
 
     async fn put_group(&self, group: &Group) -> Result<(), StoreError> {
+        group.check()?;
         change_with!(self, |connection| {
             require_tenant(connection, self.schema(), &group.tenant).await?;
             let statement = self.schema().sql(
-                "INSERT INTO keyauth.groups (tenant, id, kind, status) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (tenant, id) \
-                 DO UPDATE SET kind = excluded.kind, status = excluded.status",
+                "INSERT INTO keyauth.groups (tenant, id, kind, status, limits) \
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, id) DO UPDATE \
+                 SET kind = excluded.kind, status = excluded.status, limits = excluded.limits",
             );
             let statement = sqlx::query(statement)
                 .bind(group.tenant.as_str())
                 .bind(group.id.as_str())
                 .bind(group.kind.as_str())
-                .bind(group.status.as_str());
+                .bind(group.status.as_str())
+                .bind(Json(&group.limits));
             execute(connection, statement).await
         })
     }

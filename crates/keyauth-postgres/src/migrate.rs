@@ -10,6 +10,7 @@ use crate::{OpenError, OpenErrorKind, PostgresStore};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "keys", include_str!("../migrations/0001_keys.sql")),
     (2, "changes", include_str!("../migrations/0002_changes.sql")),
+    (3, "limits", include_str!("../migrations/0003_limits.sql")),
 ];
 
 /// The version that this code reads and writes.

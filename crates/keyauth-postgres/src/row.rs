@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use keyauth_core::{
-    AddressRules, AddressSet, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, OwnerId,
+    AddressRules, AddressSet, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit, OwnerId,
     SecretId, Subscription, TenantId, Timestamp, Version, Versions,
 };
 use serde::de::value::Error as ValueError;
@@ -64,16 +64,19 @@ pub(crate) fn key(row: &PgRow) -> Result<Key, DecodeError> {
 /// Reads the record of a lookup; see the statement in `store.rs` for its columns.
 pub(crate) fn record(row: &PgRow) -> Result<KeyRecord, DecodeError> {
     let key = key(row)?;
-    let group = match key.group {
-        Some(_) => Some(group_access(row)?),
-        None => None,
+    let (group, group_limits) = match key.group {
+        Some(_) => (Some(group_access(row)?), limits(row, "group_limits")?),
+        None => (None, Vec::new()),
     };
+    let (owner_limits, tenant_limits) =
+        (limits(row, "owner_limits")?, limits(row, "tenant_limits")?);
     Ok(KeyRecord {
         secret: SecretId::from_bytes(row.try_get::<Uuid, _>("secret_id")?.into_bytes()),
         secret_ends_at: time(row, "secret_ends_at")?,
         tenant: row.try_get::<&str, _>("tenant_status")?.parse()?,
         owner: row.try_get::<&str, _>("owner_status")?.parse()?,
         group,
+        limits: key.applied_limits(&owner_limits, &group_limits, &tenant_limits),
         versions: Versions {
             everything: version(row, "everything_version")?,
             tenant: version(row, "tenant_version")?,
@@ -111,6 +114,11 @@ fn time(row: &PgRow, column: &str) -> Result<Option<Timestamp>, DecodeError> {
 
 pub(crate) fn version(row: &PgRow, column: &str) -> Result<Version, DecodeError> {
     Ok(Version::try_from(row.try_get::<i64, _>(column)?)?)
+}
+
+/// The limits of an owner, group or tenant, of which most have none.
+fn limits(row: &PgRow, column: &str) -> Result<Vec<Limit>, DecodeError> {
+    json(row, column)
 }
 
 fn json<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, DecodeError> {

@@ -151,6 +151,7 @@ pub(crate) const FIND: &str = concat!(
     ", s.id AS secret_id, s.ends_at AS secret_ends_at, \
      t.status AS tenant_status, o.status AS owner_status, \
      g.status AS group_status, g.kind AS group_kind, m.owner IS NOT NULL AS member, \
+     t.limits AS tenant_limits, o.limits AS owner_limits, g.limits AS group_limits, \
      u.status AS subscription_status, u.ends_at AS subscription_ends_at, \
      d.version AS everything_version, t.version AS tenant_version, \
      o.version AS owner_version, g.version AS group_version, k.version AS key_version \

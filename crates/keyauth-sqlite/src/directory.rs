@@ -6,48 +6,57 @@ use keyauth_core::{
 };
 
 use crate::SqliteStore;
+use crate::keys::json;
 use crate::statement::{execute, require_group, require_owner, require_tenant};
 
 impl Directory for SqliteStore {
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        tenant.check()?;
         let mut transaction = self.begin().await?;
         let statement = sqlx::query(
-            "INSERT INTO tenants (id, status, custom_keys) VALUES (?, ?, ?) ON CONFLICT (id) \
-             DO UPDATE SET status = excluded.status, custom_keys = excluded.custom_keys",
+            "INSERT INTO tenants (id, status, custom_keys, limits) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
+             custom_keys = excluded.custom_keys, limits = excluded.limits",
         )
         .bind(tenant.id.as_str())
         .bind(tenant.status.as_str())
-        .bind(tenant.custom_keys.as_str());
+        .bind(tenant.custom_keys.as_str())
+        .bind(json(&tenant.limits)?);
         execute(&mut transaction, statement).await?;
         transaction.commit().await
     }
 
     async fn put_owner(&self, owner: &Owner) -> Result<(), StoreError> {
+        owner.check()?;
         let mut transaction = self.begin().await?;
         require_tenant(&mut transaction, &owner.tenant).await?;
         let statement = sqlx::query(
-            "INSERT INTO owners (tenant, id, status) VALUES (?, ?, ?) ON CONFLICT (tenant, id) \
-             DO UPDATE SET status = excluded.status",
+            "INSERT INTO owners (tenant, id, status, limits) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (tenant, id) \
+             DO UPDATE SET status = excluded.status, limits = excluded.limits",
         )
         .bind(owner.tenant.as_str())
         .bind(owner.id.as_str())
-        .bind(owner.status.as_str());
+        .bind(owner.status.as_str())
+        .bind(json(&owner.limits)?);
         execute(&mut transaction, statement).await?;
         transaction.commit().await
     }
 
     async fn put_group(&self, group: &Group) -> Result<(), StoreError> {
+        group.check()?;
         let mut transaction = self.begin().await?;
         require_tenant(&mut transaction, &group.tenant).await?;
         let statement = sqlx::query(
-            "INSERT INTO groups (tenant, id, kind, status) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (tenant, id) \
-             DO UPDATE SET kind = excluded.kind, status = excluded.status",
+            "INSERT INTO groups (tenant, id, kind, status, limits) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT (tenant, id) DO UPDATE \
+             SET kind = excluded.kind, status = excluded.status, limits = excluded.limits",
         )
         .bind(group.tenant.as_str())
         .bind(group.id.as_str())
         .bind(group.kind.as_str())
-        .bind(group.status.as_str());
+        .bind(group.status.as_str())
+        .bind(json(&group.limits)?);
         execute(&mut transaction, statement).await?;
         transaction.commit().await
     }

@@ -9,9 +9,10 @@ use crate::{OpenError, OpenErrorKind};
 const TABLE: &str = "_keyauth_migrations";
 
 /// Every migration there ever was, oldest first. Those that were released never change.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "keys", include_str!("../migrations/0001_keys.sql")),
     (2, "changes", include_str!("../migrations/0002_changes.sql")),
+    (3, "limits", include_str!("../migrations/0003_limits.sql")),
 ];
 
 /// The version that this code reads and writes.

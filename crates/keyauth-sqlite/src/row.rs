@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use keyauth_core::{
-    AddressRules, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, OwnerId, SecretId,
+    AddressRules, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit, OwnerId, SecretId,
     Subscription, TenantId, Timestamp, Version, Versions,
 };
 use serde::de::DeserializeOwned;
@@ -58,10 +58,12 @@ pub(crate) fn key(row: &SqliteRow) -> Result<Key, DecodeError> {
 /// Reads the record of a lookup; see the statement in `store.rs` for its columns.
 pub(crate) fn record(row: &SqliteRow) -> Result<KeyRecord, DecodeError> {
     let key = key(row)?;
-    let group = match key.group {
-        Some(_) => Some(group_access(row)?),
-        None => None,
+    let (group, group_limits) = match key.group {
+        Some(_) => (Some(group_access(row)?), limits(row, "group_limits")?),
+        None => (None, Vec::new()),
     };
+    let (owner_limits, tenant_limits) =
+        (limits(row, "owner_limits")?, limits(row, "tenant_limits")?);
     Ok(KeyRecord {
         versions: Versions {
             everything: version(row, "everything_version")?,
@@ -78,6 +80,7 @@ pub(crate) fn record(row: &SqliteRow) -> Result<KeyRecord, DecodeError> {
         tenant: row.try_get::<&str, _>("tenant_status")?.parse()?,
         owner: row.try_get::<&str, _>("owner_status")?.parse()?,
         group,
+        limits: key.applied_limits(&owner_limits, &group_limits, &tenant_limits),
         key,
     })
 }
@@ -105,6 +108,11 @@ pub(crate) fn version(row: &SqliteRow, column: &str) -> Result<Version, DecodeEr
 
 pub(crate) fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, DecodeError> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_micros))
+}
+
+/// The limits of an owner, group or tenant.
+fn limits(row: &SqliteRow, column: &str) -> Result<Vec<Limit>, DecodeError> {
+    json(row, column)
 }
 
 fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, DecodeError> {

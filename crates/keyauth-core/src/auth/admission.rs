@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{GroupId, KeyId, KeyRecord, Metadata, OwnerId, ResourceRules, Scopes, TenantId};
+use crate::{GroupId, KeyId, KeyRecord, Metadata, OwnerId, ResourceRules, Scopes, Slots, TenantId};
 
 /// Proof that a key was presented, found and admitted.
 ///
@@ -11,12 +11,14 @@ use crate::{GroupId, KeyId, KeyRecord, Metadata, OwnerId, ResourceRules, Scopes,
 ///
 /// ```compile_fail
 /// let record: std::sync::Arc<keyauth_core::KeyRecord> = todo!();
-/// let forged = keyauth_core::Admission { record, by: todo!() };
+/// let forged = keyauth_core::Admission { record, by: todo!(), slots: None };
 /// ```
 #[derive(Clone, Debug)]
 pub struct Admission {
     record: Arc<KeyRecord>,
     by: AuthenticatorId,
+    /// Held, and given back with the last clone.
+    slots: Option<Slots>,
 }
 
 /// Tells authenticators of one process apart.
@@ -25,7 +27,15 @@ pub(super) struct AuthenticatorId(pub(super) u64);
 
 impl Admission {
     pub(super) const fn new(record: Arc<KeyRecord>, by: AuthenticatorId) -> Self {
-        Self { record, by }
+        Self { record, by, slots: None }
+    }
+
+    pub(super) fn holding(self, slots: Option<Slots>) -> Self {
+        Self { slots, ..self }
+    }
+
+    pub(super) fn shared_record(&self) -> Arc<KeyRecord> {
+        Arc::clone(&self.record)
     }
 
     pub(super) fn is_by(&self, authenticator: AuthenticatorId) -> bool {
@@ -84,6 +94,13 @@ impl Admission {
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.record.key.metadata
+    }
+
+    /// Its places among calls at once, where limits count these and
+    /// [`verify`](crate::Authenticator::verify) has admitted it.
+    #[must_use]
+    pub const fn slots(&self) -> Option<&Slots> {
+        self.slots.as_ref()
     }
 
     /// All that was known when the key was admitted.

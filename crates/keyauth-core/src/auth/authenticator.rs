@@ -6,16 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
 use super::admission::{Admission, AuthenticatorId};
+use super::dyn_limiter::{DynLimiter, LimitFuture};
 use super::dyn_lookup::DynLookup;
 use super::timekeeper::Timekeeper;
 use crate::{
-    Background, Clock, Denial, KeyLookup, KeyRecord, Keyring, LookupError, Parsed, Peek,
-    PresentedKey, RequestFacts, SystemClock, admit,
+    Background, Clock, Denial, KeyLookup, KeyRecord, Keyring, LimitDecision, Limited, LimitedCall,
+    Limiter, LookupError, Parsed, Peek, PresentedKey, RequestFacts, SystemClock, TryAcquire,
+    Within, admit,
 };
 
 /// A lookup under way; see [`Authenticator::find`].
 pub type LookupFuture =
     Pin<Box<dyn Future<Output = Result<Option<Arc<KeyRecord>>, LookupError>> + Send>>;
+
+/// What limits say to a request; see [`Authenticator::limit`].
+#[expect(missing_debug_implementations, reason = "futures say nothing")]
+pub enum LimitStep {
+    /// The decision.
+    Decided(LimitDecision),
+    /// It has to be waited for.
+    Ask(LimitFuture),
+}
 
 /// Decides whether a presented key is let through.
 ///
@@ -24,7 +35,8 @@ pub type LookupFuture =
 /// [`verify`](Authenticator::verify) is the whole decision, for application code. A
 /// middleware takes the steps one by one, because the first and the last need no await:
 /// [`parse`](Authenticator::parse), [`peek`](Authenticator::peek),
-/// [`find`](Authenticator::find) where the peek said so, [`judge`](Authenticator::judge).
+/// [`find`](Authenticator::find) where the peek said so, [`judge`](Authenticator::judge),
+/// [`limit`](Authenticator::limit).
 ///
 /// # Example
 ///
@@ -54,6 +66,7 @@ struct Inner {
     id: AuthenticatorId,
     keyring: Keyring,
     lookup: Arc<dyn DynLookup>,
+    limiter: Option<Arc<dyn DynLimiter>>,
     time: Arc<Timekeeper>,
     limits_warning: Arc<Once>,
 }
@@ -67,6 +80,7 @@ impl Authenticator {
             id: AuthenticatorId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
             keyring,
             lookup: Arc::new(lookup),
+            limiter: None,
             time: Arc::new(Timekeeper::new(Arc::new(SystemClock::new()))),
             limits_warning: Arc::new(Once::new()),
         }))
@@ -79,22 +93,34 @@ impl Authenticator {
         Self(Arc::new(Inner { time: Arc::new(Timekeeper::new(clock)), ..inner }))
     }
 
-    /// Starts what the lookup does beside requests, on the runtime this is called on: a cache
-    /// polls for changes then, and does not serve anything before.
+    /// Enforces the limits of keys, owners, groups and tenants. Without one they are not, and the
+    /// log says so when it meets one.
+    #[must_use]
+    pub fn with_limiter(self, limiter: impl Limiter + 'static) -> Self {
+        let inner = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Inner { limiter: Some(Arc::new(limiter)), ..inner }))
+    }
+
+    /// Starts what lookup and limiter do beside requests, on the runtime this is called on: a
+    /// cache polls for changes then, and does not serve anything before.
     ///
     /// Calling it again starts nothing twice.
     ///
     /// # Panics
     ///
-    /// Outside of a runtime, where the lookup has anything to do.
+    /// Outside of a runtime, where they have anything to do.
     pub fn start(self) -> (Self, Background) {
         let background = self.0.lookup.start();
+        let limiter = self.0.limiter.as_ref().map(|limiter| limiter.start());
+        let background = background.and(limiter.unwrap_or_else(Background::none));
         (self, background)
     }
 
-    /// Decides about a key from its text to the end.
+    /// Decides about a key from its text to the end, limits included, which count it as one call
+    /// of cost one.
     ///
-    /// The outer result says whether there is an answer, the inner one which.
+    /// The outer result says whether there is an answer, the inner one which. Places among calls
+    /// at once are given back when the admission and its clones are dropped.
     ///
     /// # Errors
     ///
@@ -112,7 +138,19 @@ impl Authenticator {
             Peek::Unknown => None,
             Peek::Ask => self.find(key).await?,
         };
-        Ok(record.ok_or(Denial::InvalidKey).and_then(|record| self.judge(record, facts)))
+        let judged = record.ok_or(Denial::InvalidKey).and_then(|record| self.judge(record, facts));
+        let admission = match judged {
+            Ok(admission) => admission,
+            Err(denial) => return Ok(Err(denial)),
+        };
+        let decision = match self.limit(&admission, 1, false) {
+            LimitStep::Decided(decision) => decision,
+            LimitStep::Ask(decision) => decision.await?,
+        };
+        Ok(match decision {
+            LimitDecision::Within(within) => Ok(admission.holding(within.slots)),
+            LimitDecision::Exceeded(exceeded) => Err(exceeded.denial),
+        })
     }
 
     /// The keyring that says which texts are keys.
@@ -160,10 +198,29 @@ impl Authenticator {
         facts: &RequestFacts<'_>,
     ) -> Result<Admission, Denial> {
         admit(&record, facts, self.0.time.now())?;
-        if !record.key.limits.is_empty() || !record.key.budgets.is_empty() {
+        let unlimited = self.0.limiter.is_none() && !record.limits.is_empty();
+        if unlimited || !record.key.budgets.is_empty() {
             self.warn_of_limits();
         }
         Ok(Admission::new(record, self.0.id))
+    }
+
+    /// Has the limits of an admitted key decide, and count the request if it is within all of
+    /// them. Without a limiter every request is.
+    ///
+    /// `cost` is for limits that count that; `report` asks for how each stands where it is a yes.
+    #[must_use]
+    pub fn limit(&self, admission: &Admission, cost: u64, report: bool) -> LimitStep {
+        let limiter = self.0.limiter.as_ref().filter(|_| !admission.record().limits.is_empty());
+        let Some(limiter) = limiter else {
+            return LimitStep::Decided(LimitDecision::Within(Within::default()));
+        };
+        let limited = Limited::Key(admission.shared_record());
+        let call = LimitedCall { limited: &limited, cost, report };
+        match limiter.try_acquire(&call) {
+            TryAcquire::Decided(decision) => LimitStep::Decided(decision),
+            TryAcquire::Ask => LimitStep::Ask(Arc::clone(limiter).acquire(call.to_owned())),
+        }
     }
 
     /// Whether this authenticator, or a clone of it, made an admission.
@@ -176,8 +233,9 @@ impl Authenticator {
     fn warn_of_limits(&self) {
         self.0.limits_warning.call_once(|| {
             tracing::warn!(
-                "a key carries limits or budgets, and nothing enforces them: \
-                 this version of keyauth stores them only"
+                "a key carries limits and there is no limiter, which \
+                 `Authenticator::with_limiter` takes, or it carries budgets, which this version of \
+                 keyauth stores only"
             );
         });
     }

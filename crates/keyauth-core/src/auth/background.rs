@@ -24,6 +24,12 @@ impl Background {
         Self(vec![Box::pin(shutdown)])
     }
 
+    /// This work and other work, ended in this order.
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// Ends the work and waits until it has ended.
     pub async fn shutdown(self) {
         for part in self.0 {

@@ -3,9 +3,11 @@
 mod admission;
 mod authenticator;
 mod background;
+mod dyn_limiter;
 mod dyn_lookup;
 mod timekeeper;
 
 pub use admission::Admission;
-pub use authenticator::{Authenticator, LookupFuture};
+pub use authenticator::{Authenticator, LimitStep, LookupFuture};
 pub use background::Background;
+pub use dyn_limiter::LimitFuture;

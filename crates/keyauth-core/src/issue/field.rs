@@ -1,6 +1,7 @@
 //! The checks that issuing and updating share, one a field.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use ipnet::IpNet;
 use super::{InvalidInput, Problem};
 use crate::{
     AddressSet, Amount, Budget, BudgetWindow, EndpointRule, EndpointRules, KeyPrefix, Keyring,
-    Limit, LimitWindow, Metadata, PlaintextKey, ResourceRules, Scope, Scopes, Timestamp,
+    Limit, LimitSubject, LimitWindow, Metadata, PlaintextKey, ResourceRules, Scope, Scopes,
+    Timestamp,
 };
 
 /// The longest name of a key, in bytes.
@@ -27,7 +29,7 @@ const MAX_HOURS: u32 = 366 * 24;
 
 /// Collects what is wrong, so that one answer names all of it.
 #[derive(Debug, Default)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     problems: Vec<Problem>,
 }
 
@@ -73,23 +75,41 @@ impl Fields {
         ResourceRules::from_stored(patterns.to_vec())
     }
 
-    pub(super) fn limits(&mut self, limits: Vec<Limit>) -> Vec<Limit> {
-        self.names("limits", limits.iter().map(|limit| limit.name.as_str()));
-        for (at, limit) in limits.iter().enumerate() {
-            if let LimitWindow::Rolling(window) = limit.window
-                && (window.is_zero() || window > MAX_WINDOW)
-            {
-                self.problem(
-                    format!("limits[{at}].window"),
-                    "must be above zero and at most 31 days",
-                );
-            }
-        }
+    /// Whether limits can be set on something other than a key.
+    pub(crate) fn check_limits(set_on: LimitSubject, limits: &[Limit]) -> Result<(), InvalidInput> {
+        let mut fields = Self::default();
+        fields.limits(set_on, limits);
+        fields.finish(())
+    }
+
+    pub(super) fn key_limits(&mut self, limits: Vec<Limit>) -> Vec<Limit> {
+        self.limits(LimitSubject::Key, &limits);
         limits
     }
 
+    fn limits(&mut self, set_on: LimitSubject, limits: &[Limit]) {
+        // Of one name there may be one for each kind of subject.
+        let per = |limit: &Limit| limit.per.unwrap_or(set_on);
+        self.names("limits", limits.iter().map(|limit| (per(limit), limit.name.as_str())));
+        for (at, limit) in limits.iter().enumerate() {
+            let window = match limit.window {
+                LimitWindow::Rolling(window) | LimitWindow::Smooth { period: window, .. } => window,
+                LimitWindow::Day | LimitWindow::Month | LimitWindow::AtOnce => MAX_WINDOW,
+            };
+            if window.is_zero() || window > MAX_WINDOW {
+                let message = "must be above zero and at most 31 days";
+                self.problem(format!("limits[{at}].window"), message);
+            }
+            if limit.per.is_some_and(|per| per > set_on) {
+                let message =
+                    format!("must not be wider than the {} it is set on", set_on.as_str());
+                self.problem(format!("limits[{at}].per"), message);
+            }
+        }
+    }
+
     pub(super) fn budgets(&mut self, budgets: Vec<Budget>) -> Vec<Budget> {
-        self.names("budgets", budgets.iter().map(|budget| budget.name.as_str()));
+        self.names("budgets", budgets.iter().map(|budget| ((), budget.name.as_str())));
         for (at, budget) in budgets.iter().enumerate() {
             if budget.limit < Amount::ZERO {
                 self.problem(format!("budgets[{at}].limit"), "must not be negative");
@@ -143,17 +163,22 @@ impl Fields {
         }
     }
 
-    fn names<'a>(&mut self, field: &str, names: impl ExactSizeIterator<Item = &'a str>) {
+    /// Checks names that are to be unique among those of a kind.
+    fn names<'a, K: Eq + Hash>(
+        &mut self,
+        field: &str,
+        names: impl ExactSizeIterator<Item = (K, &'a str)>,
+    ) {
         if names.len() > MAX_LIMITS {
             return self.problem(field, format!("must have at most {MAX_LIMITS} entries"));
         }
         let mut seen = HashSet::new();
-        for (at, name) in names.enumerate() {
+        for (at, (kind, name)) in names.enumerate() {
             let field = format!("{field}[{at}].name");
             let printable = name.bytes().all(|byte| byte.is_ascii_graphic());
             if name.is_empty() || name.len() > MAX_LIMIT_NAME || !printable {
                 self.problem(field, "must be 1 to 64 printable ASCII characters without spaces");
-            } else if !seen.insert(name) {
+            } else if !seen.insert((kind, name)) {
                 self.problem(field, "is used twice");
             }
         }

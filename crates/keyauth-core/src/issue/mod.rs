@@ -8,6 +8,7 @@ mod new_key;
 mod rotation;
 mod update;
 
+pub(crate) use field::Fields;
 pub use invalid::{InvalidInput, Problem};
 pub use issued::IssuedKey;
 pub use issuer::{Draft, Issuer, NewSecret, SecretKind};

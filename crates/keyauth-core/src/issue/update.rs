@@ -189,7 +189,7 @@ impl KeyUpdate {
             deny: self.deny.map(|patterns| fields.addresses("addresses.deny", &patterns)),
             endpoints: self.endpoints.map(|rules| fields.endpoints(&rules)),
             resources: self.resources.map(|patterns| fields.resources(&patterns)),
-            limits: self.limits.map(|limits| fields.limits(limits)),
+            limits: self.limits.map(|limits| fields.key_limits(limits)),
             budgets: self.budgets.map(|budgets| fields.budgets(budgets)),
             metadata: self.metadata.map(|metadata| fields.metadata(metadata)),
             starts_at: self.starts_at,

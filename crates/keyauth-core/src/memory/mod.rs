@@ -203,6 +203,7 @@ impl KeyStore for MemoryStore {
 
 impl Directory for MemoryStore {
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        tenant.check()?;
         self.change(|state| {
             let old = state.tenants.insert(tenant.id.clone(), tenant.clone());
             if old.is_some_and(|old| old != *tenant) {
@@ -213,6 +214,7 @@ impl Directory for MemoryStore {
     }
 
     async fn put_owner(&self, owner: &Owner) -> Result<(), StoreError> {
+        owner.check()?;
         self.change(|state| {
             state.require_tenant(&owner.tenant)?;
             let name = (owner.tenant.clone(), owner.id.clone());
@@ -225,6 +227,7 @@ impl Directory for MemoryStore {
     }
 
     async fn put_group(&self, group: &Group) -> Result<(), StoreError> {
+        group.check()?;
         self.change(|state| {
             state.require_tenant(&group.tenant)?;
             let name = (group.tenant.clone(), group.id.clone());

@@ -60,18 +60,22 @@ impl State {
     pub(super) fn record(&self, digest: &KeyDigest) -> Option<KeyRecord> {
         let secret = self.secrets.get(digest)?;
         let key = Key { last_used_at: None, ..self.keys.get(&secret.key)?.clone() };
-        let tenant = self.tenants.get(&key.tenant)?.status;
-        let owner = self.owners.get(&(key.tenant.clone(), key.owner.clone()))?.status;
-        let group = match &key.group {
-            Some(id) => Some(self.group_access(&key, id)?),
-            None => None,
+        let tenant = self.tenants.get(&key.tenant)?;
+        let owner = self.owners.get(&(key.tenant.clone(), key.owner.clone()))?;
+        let (group, group_limits) = match &key.group {
+            Some(id) => {
+                let found = self.groups.get(&(key.tenant.clone(), id.clone()))?;
+                (Some(self.group_access(&key, id)?), found.limits.as_slice())
+            }
+            None => (None, [].as_slice()),
         };
         let mut record = KeyRecord {
+            limits: key.applied_limits(&owner.limits, group_limits, &tenant.limits),
             key,
             secret: secret.id,
             secret_ends_at: secret.ends_at,
-            tenant,
-            owner,
+            tenant: tenant.status,
+            owner: owner.status,
             group,
             versions: Versions::default(),
         };

@@ -96,6 +96,7 @@ mod tests {
             tenant: Status::Active,
             owner: Status::Active,
             group: None,
+            limits: Vec::new(),
             versions: Versions::default(),
         }
     }

@@ -8,6 +8,8 @@ use crate::{Group, GroupId, Owner, OwnerId, StoreError, Subscription, Tenant, Te
 ///
 /// * Each call is one transaction, and the next lookup through the same value sees it.
 /// * `put_*` creates what is not there and replaces what is. Keys stay as they are.
+/// * Limits that cannot be, as [`Owner::check`] and its like say, are
+///   [`InvalidInput`](crate::StoreErrorKind::InvalidInput), and nothing is changed.
 /// * Nothing is created on the way: what a call names besides its subject must exist, or it
 ///   is [`InvalidInput`](crate::StoreErrorKind::InvalidInput) naming the field.
 ///
@@ -17,7 +19,7 @@ pub trait Directory: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone.
+    /// See the contract.
     fn put_tenant(&self, tenant: &Tenant) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Creates or replaces an owner.

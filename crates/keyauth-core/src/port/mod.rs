@@ -4,6 +4,7 @@ mod clock;
 mod directory;
 mod feed;
 mod hints;
+mod limiter;
 mod lookup;
 mod observers;
 mod propagation;
@@ -17,6 +18,10 @@ pub use feed::{
     SealKey, Subject,
 };
 pub use hints::Hints;
+pub use limiter::{
+    Exceeded, LimitDecision, LimitState, Limited, LimitedCall, Limiter, OwnedCall, Slots,
+    TryAcquire, Within,
+};
 pub use lookup::{KeyLookup, Peek};
 pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};

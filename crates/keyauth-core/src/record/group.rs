@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Status, words};
-use crate::{GroupId, TenantId};
+use super::{Limit, LimitSubject, Status, words};
+use crate::issue::Fields;
+use crate::{GroupId, InvalidInput, TenantId};
 
 /// A plan, a team, a set of rules that keys are bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,13 +17,26 @@ pub struct Group {
     pub kind: GroupKind,
     /// Whether keys bound to it work.
     pub status: Status,
+    /// How often keys bound to it may be used: all together, unless a limit says each owner or
+    /// key.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
 }
 
 impl Group {
     /// An active group.
     #[must_use]
     pub const fn new(tenant: TenantId, id: GroupId, kind: GroupKind) -> Self {
-        Self { tenant, id, kind, status: Status::Active }
+        Self { tenant, id, kind, status: Status::Active, limits: Vec::new() }
+    }
+
+    /// Whether it can be kept: for stores.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`], naming the fields.
+    pub fn check(&self) -> Result<(), InvalidInput> {
+        Fields::check_limits(LimitSubject::Group, &self.limits)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is known of a key and of those it belongs to.
 
 mod amount;
+mod applied_limit;
 mod budget;
 mod group;
 mod key;
@@ -14,11 +15,12 @@ mod version;
 mod word;
 
 pub use amount::{Amount, InvalidAmount};
+pub use applied_limit::{AppliedLimit, Counted, LimitedSubject};
 pub use budget::{Budget, BudgetMode, BudgetWindow};
 pub use group::{Group, GroupKind};
 pub use key::{Key, KeyStatus};
 pub use key_ref::KeyRef;
-pub use limit::{Limit, LimitCount, LimitWindow};
+pub use limit::{Limit, LimitCount, LimitSubject, LimitUnit, LimitWindow};
 pub use metadata::Metadata;
 pub use owner::Owner;
 pub use snapshot::{GroupAccess, KeyRecord, Subscription};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupKind, Key, Status, Versions};
+use super::{AppliedLimit, GroupKind, Key, Status, Versions};
 use crate::{SecretId, Timestamp};
 
 /// A key together with everything that decides about it, read in one statement.
@@ -23,6 +23,9 @@ pub struct KeyRecord {
     pub owner: Status,
     /// The group the key is bound to and what the owner is to it.
     pub group: Option<GroupAccess>,
+    /// The limits that apply to it, its own and those of all it belongs to, in the order of
+    /// whose use they count.
+    pub limits: Vec<AppliedLimit>,
     /// The versions of all these.
     pub versions: Versions,
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Status, words};
-use crate::TenantId;
+use super::{Limit, LimitSubject, Status, words};
+use crate::issue::Fields;
+use crate::{InvalidInput, TenantId};
 
 /// A customer of the service, whose owners, groups and keys are nobody else's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,13 +15,27 @@ pub struct Tenant {
     pub status: Status,
     /// Whether it may bring keys of its own making.
     pub custom_keys: CustomKeys,
+    /// How often its keys may be used: all together, unless a limit says each group, owner or
+    /// key.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
 }
 
 impl Tenant {
     /// An active tenant without custom keys.
     #[must_use]
     pub const fn new(id: TenantId) -> Self {
-        Self { id, status: Status::Active, custom_keys: CustomKeys::Refused }
+        let custom_keys = CustomKeys::Refused;
+        Self { id, status: Status::Active, custom_keys, limits: Vec::new() }
+    }
+
+    /// Whether it can be kept: for stores.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`], naming the fields.
+    pub fn check(&self) -> Result<(), InvalidInput> {
+        Fields::check_limits(LimitSubject::Tenant, &self.limits)
     }
 }
 

@@ -68,7 +68,7 @@ async fn a_newer_schema_is_left_alone() {
     let mut psql = PgConnection::connect(database.url()).await.expect("a server");
     execute(&mut psql, "INSERT INTO \"MixedCase\".migrations VALUES (99, 'of the future')").await;
     let error = store.migrate().await.expect_err("refused");
-    assert!(matches!(error.kind(), OpenErrorKind::NewerSchema { found: 99, known: 2 }), "{error}");
+    assert!(matches!(error.kind(), OpenErrorKind::NewerSchema { found: 99, .. }), "{error}");
     store.pending_migrations().await.expect_err("refused");
 }
 

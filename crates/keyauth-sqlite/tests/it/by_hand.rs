@@ -99,8 +99,10 @@ async fn every_statement_by_hand_is_told() {
 async fn every_column_of_a_key_decides_unless_it_is_said_not_to() {
     let mut world = World::create().await;
     world.store.issue(NewKey::named("any")).await.expect("a key");
-    world.run("INSERT INTO owners VALUES ('default', 'o', 'active', 0)").await.expect("an owner");
-    let group = "INSERT INTO groups VALUES ('default', 'g', 'standard', 'active', 0)";
+    let owner = "INSERT INTO owners (tenant, id, status) VALUES ('default', 'o', 'active')";
+    world.run(owner).await.expect("an owner");
+    let group = "INSERT INTO groups (tenant, id, kind, status) \
+                 VALUES ('default', 'g', 'standard', 'active')";
     world.run(group).await.expect("a group");
     world.reader.poll().await.expect("a page");
     let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info('keys')")

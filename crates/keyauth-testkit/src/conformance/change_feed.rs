@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use keyauth_core::{
     Change, ChangeFeed, ChangeObserver, Continuity, Directory, FeedReader, Group, GroupKind,
-    Instance, KeyStore, KeyUpdate, Metadata, NewKey, Owner, Propagation, Rotation, Status, Subject,
-    Subscription, SystemClock, Tenant, TenantId,
+    Instance, KeyStore, KeyUpdate, Limit, Metadata, NewKey, Owner, Propagation, Rotation, Status,
+    Subject, Subscription, SystemClock, Tenant, TenantId,
 };
 
 use super::key_store::Bench;
@@ -96,11 +96,15 @@ where
     check!(store.put_subscription(&tenant, &plan.id, &ada, until), owner_changed.clone(), 0);
     check!(store.put_subscription(&tenant, &plan.id, &ada, until), vec![], 0);
     let gone = Owner { status: Status::Inactive, ..Owner::new(tenant.clone(), owner("ada")) };
-    check!(store.put_owner(&gone), owner_changed, 0);
+    check!(store.put_owner(&gone), owner_changed.clone(), 0);
     let closed = Group { status: Status::Inactive, ..plan.clone() };
-    check!(store.put_group(&closed), group_changed, 0);
+    check!(store.put_group(&closed), group_changed.clone(), 0);
     let closed = Tenant { status: Status::Inactive, ..Tenant::new(tenant.clone()) };
-    check!(store.put_tenant(&closed), tenant_changed, 0);
+    check!(store.put_tenant(&closed), tenant_changed.clone(), 0);
+    let limits = vec![Limit::per_minute(1)];
+    check!(store.put_owner(&Owner { limits: limits.clone(), ..gone }), owner_changed, 0);
+    check!(store.put_group(&Group { limits: limits.clone(), ..plan.clone() }), group_changed, 0);
+    check!(store.put_tenant(&Tenant { limits, ..closed }), tenant_changed, 0);
     check!(store.revoke(&key), key_changed.clone(), 0);
     check!(store.revoke(&key), vec![], 0);
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Denial, Directory, Group, GroupKind, IssuedKey, KeyPage, KeyRef, KeyStore, KeyUpdate, NewKey,
-    Owner, Rotation, Status, StoreErrorKind, Subscription, Tenant, TenantId,
+    Counted, Denial, Directory, Group, GroupKind, IssuedKey, KeyPage, KeyRef, KeyStore, KeyUpdate,
+    Limit, LimitSubject, NewKey, Owner, Rotation, Status, StoreErrorKind, Subscription, Tenant,
+    TenantId, TimeZone,
 };
 
 use super::bench::{Bench, check_kind, check_problems, group, issue, owner};
@@ -115,4 +116,63 @@ where
     for key in [&other, &plain, &member, &subscriber] {
         assert_eq!(decide(key).await, Ok(()));
     }
+}
+
+/// Limits of the owner, the group and the tenant are in a key's record beside its own; such as
+/// cannot be are refused by their field, and change nothing.
+pub async fn limits_of_all_it_belongs_to_apply<S>(bench: Bench, store: S)
+where
+    S: KeyStore + Directory + Clone + 'static,
+{
+    let tenant = Tenant::new(TenantId::default());
+    let ada = Owner::new(tenant.id.clone(), owner("ada"));
+    let plan = Group::new(tenant.id.clone(), group("plan"), GroupKind::Standard);
+    store.put_group(&plan).await.expect("a group");
+    let berlin = TimeZone::named("Europe/Berlin").expect("a zone");
+    let own = [
+        Limit::per_day(7).in_zone(berlin).of_cost(),
+        Limit::smooth(10, Duration::from_millis(1_500), u64::MAX).named("pace"),
+        Limit::at_once(3),
+    ];
+    let mut new = NewKey::named("limited").owner("ada").group("plan");
+    for limit in &own {
+        new = new.limit(limit.clone());
+    }
+    let key = issue(&store, new).await;
+    let applied = async || {
+        let record = bench.record(&store, key.reveal()).await.expect("the key is there");
+        record.limits.iter().map(|applied| (applied.counted, applied.limit.clone())).collect()
+    };
+    let mut expected: Vec<_> = own.into_iter().map(|limit| (Counted::Key, limit)).collect();
+    let before: Vec<_> = applied().await;
+    assert_eq!(before, expected);
+
+    let each = Limit::per_minute(100).for_each(LimitSubject::Owner);
+    let (team, cap) = (Limit::per_hour(1_000), Limit::per_month(u64::MAX));
+    let limits = vec![each.clone(), team.clone()];
+    store.put_group(&Group { limits, ..plan.clone() }).await.expect("a group");
+    let limits = vec![cap.clone(), Limit::per_minute(5).for_each(LimitSubject::Key)];
+    store.put_tenant(&Tenant { limits, ..tenant.clone() }).await.expect("a tenant");
+    expected.push((Counted::Key, Limit::per_minute(5).for_each(LimitSubject::Key)));
+    let shared = [(Counted::Member, each), (Counted::Group, team), (Counted::Tenant, cap)];
+    let default: Vec<_> = applied().await;
+    assert_eq!(default, [expected.as_slice(), &shared].concat());
+    // The owner's own takes the place of what the group gives each owner.
+    let own = Limit::per_minute(500);
+    store.put_owner(&Owner { limits: vec![own.clone()], ..ada.clone() }).await.expect("an owner");
+    let [_, team, cap] = shared;
+    let overridden: Vec<_> = applied().await;
+    assert_eq!(overridden, [expected.as_slice(), &[(Counted::Owner, own), team, cap]].concat());
+
+    let wide = vec![Limit::per_minute(1), Limit::per_hour(1).for_each(LimitSubject::Tenant)];
+    let refused = store.put_owner(&Owner { limits: wide, ..ada.clone() }).await;
+    check_problems(refused, &["limits[1].per"]);
+    let twice = vec![Limit::per_minute(1), Limit::per_minute(2), Limit::per_hour(1).named("")];
+    let refused = store.put_group(&Group { limits: twice, ..plan }).await;
+    check_problems(refused, &["limits[1].name", "limits[2].name"]);
+    let never = vec![Limit::smooth(1, Duration::ZERO, 1)];
+    let refused = store.put_tenant(&Tenant { limits: never, ..tenant }).await;
+    check_problems(refused, &["limits[0].window"]);
+    let unchanged: Vec<_> = applied().await;
+    assert_eq!(unchanged, overridden);
 }

@@ -1,0 +1,33 @@
+//! The object-safe twin of [`Limiter`].
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::{Background, LimitDecision, LimitedCall, Limiter, LookupError, OwnedCall, TryAcquire};
+
+/// A decision under way; see [`Authenticator::limit`](crate::Authenticator::limit).
+pub type LimitFuture = Pin<Box<dyn Future<Output = Result<LimitDecision, LookupError>> + Send>>;
+
+/// [`Limiter`] behind a pointer, so that no type parameter reaches the user's types.
+pub(super) trait DynLimiter: Debug + Send + Sync {
+    fn try_acquire(&self, call: &LimitedCall<'_>) -> TryAcquire;
+
+    fn acquire(self: Arc<Self>, call: OwnedCall) -> LimitFuture;
+
+    fn start(&self) -> Background;
+}
+
+impl<L: Limiter + 'static> DynLimiter for L {
+    fn try_acquire(&self, call: &LimitedCall<'_>) -> TryAcquire {
+        Limiter::try_acquire(self, call)
+    }
+
+    fn acquire(self: Arc<Self>, call: OwnedCall) -> LimitFuture {
+        Box::pin(async move { Limiter::acquire(&*self, call).await })
+    }
+
+    fn start(&self) -> Background {
+        Limiter::start(self)
+    }
+}

@@ -1,0 +1,109 @@
+//! At most so many in any stretch of a length.
+
+use std::time::Duration;
+
+use super::{Room, Standing, nanos};
+
+/// Into how many parts a window is cut.
+const PARTS: u64 = 20;
+/// One more than fit into the window: the oldest is only partly in it, and counts in full.
+const KEPT: usize = 21;
+
+/// Counts in parts of a window.
+///
+/// What was let through at `t` is counted until the part it came in has left the window as a
+/// whole. So whatever stretch of one window's length is looked at, the last call let through in
+/// it was compared with all the others in it: never more than the limit. A place is free again
+/// one window after it was taken, and at most one part later.
+#[derive(Clone, Debug)]
+pub(crate) struct Rolling {
+    window: Duration,
+    /// Of a part, in nanoseconds; rounded up, so that all parts together are no shorter.
+    width: u64,
+    newest: u64,
+    total: u64,
+    counts: [u64; KEPT],
+}
+
+impl Rolling {
+    pub(crate) fn new(window: Duration) -> Self {
+        let width = nanos(window).div_ceil(PARTS).max(1);
+        Self { window, width, newest: 0, total: 0, counts: [0; KEPT] }
+    }
+
+    pub(crate) const fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// Forgets what has left the window. Time does not go back.
+    fn advance(&mut self, now: u64) {
+        let current = now / self.width;
+        if current <= self.newest {
+            return;
+        }
+        if current - self.newest > PARTS {
+            self.counts = [0; KEPT];
+            self.total = 0;
+        } else {
+            for part in self.newest + 1..=current {
+                let count = std::mem::take(self.count(part));
+                self.total -= count;
+            }
+        }
+        self.newest = current;
+    }
+
+    fn count(&mut self, part: u64) -> &mut u64 {
+        let at = usize::try_from(part % (PARTS + 1)).unwrap_or_default();
+        #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
+        &mut self.counts[at]
+    }
+
+    pub(crate) fn fits(&mut self, now: u64, limit: u64, cost: u64) -> bool {
+        self.advance(now);
+        self.total.checked_add(cost).is_some_and(|total| total <= limit)
+    }
+
+    /// Counts a call that [fits](Self::fits).
+    pub(crate) fn add(&mut self, cost: u64) {
+        self.total += cost;
+        *self.count(self.newest) += cost;
+    }
+
+    pub(crate) fn is_idle(&mut self, now: u64) -> bool {
+        self.advance(now);
+        self.total == 0
+    }
+
+    pub(crate) fn standing(&mut self, now: u64, limit: u64, cost: u64) -> Standing {
+        let room = if self.fits(now, limit, cost) {
+            Room::Now
+        } else if cost > limit {
+            Room::Never(self.until_free(now, self.total))
+        } else {
+            let above = self.total.saturating_add(cost) - limit;
+            Room::After(self.until_free(now, above))
+        };
+        Standing {
+            used: self.total,
+            remaining: limit.saturating_sub(self.total),
+            resets_after: self.until_free(now, 1),
+            room,
+        }
+    }
+
+    /// When so much of what is counted will have left the window, or all of it.
+    fn until_free(&mut self, now: u64, wanted: u64) -> Duration {
+        let mut freed = 0;
+        let mut last = None;
+        for part in self.newest.saturating_sub(PARTS)..=self.newest {
+            let count = *self.count(part);
+            if count > 0 && freed < wanted {
+                freed += count;
+                last = Some(part);
+            }
+        }
+        let end = last.map(|part| (part + PARTS + 1).saturating_mul(self.width));
+        Duration::from_nanos(end.map_or(0, |end| end.saturating_sub(now)))
+    }
+}

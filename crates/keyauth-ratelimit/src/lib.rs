@@ -1,0 +1,26 @@
+//! Rate and concurrency limits: one decision over all limits of a request.
+//!
+//! ```
+//! use keyauth_core::{Authenticator, Denial, KeyStore, Limit, MemoryStore, NewKey, RequestFacts};
+//! use keyauth_ratelimit::LocalLimiter;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryStore::new();
+//! let key = store.issue(NewKey::named("ada").limit(Limit::per_minute(1))).await?;
+//!
+//! let auth = Authenticator::new(store).with_limiter(LocalLimiter::new());
+//! assert!(auth.verify(key.reveal(), &RequestFacts::new()).await?.is_ok());
+//! let denied = auth.verify(key.reveal(), &RequestFacts::new()).await?;
+//! assert_eq!(denied.err(), Some(Denial::RateLimited));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A request that one limit refuses is counted by none of them. `algorithm/` is how each kind of
+//! limit counts, without locks or clocks; `local/` keeps the counts of one process.
+
+mod algorithm;
+mod local;
+
+pub use local::LocalLimiter;

@@ -1,0 +1,177 @@
+//! One count: of one subject, for the limit of one name.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use keyauth_core::{Limit, LimitCount, LimitUnit, LimitWindow, Timestamp};
+
+use crate::algorithm::{Calendar, Pace, Rolling, Room, Smooth, Standing, Unit, nanos};
+
+/// The present, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// Nanoseconds of uptime, for windows of some length.
+    pub(super) uptime: u64,
+    /// The time of day, for calendars.
+    pub(super) wall: Timestamp,
+}
+
+/// How often to try again where nothing but the end of a call under way makes room.
+const SOON: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Counter {
+    name: Box<str>,
+    unit: LimitUnit,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Rolling(Rolling),
+    Smooth(Smooth),
+    Calendar(Calendar),
+    /// Shared with the places that were given out.
+    AtOnce(Arc<AtomicU64>),
+}
+
+/// A place among calls at once, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Slot(Arc<AtomicU64>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Counter {
+    pub(super) fn new(limit: &Limit, now: Now) -> Self {
+        let calendar = |unit| Kind::Calendar(Calendar::new(unit, limit.zone.clone(), now.wall));
+        let kind = match limit.window {
+            LimitWindow::Rolling(window) => Kind::Rolling(Rolling::new(window)),
+            LimitWindow::Smooth { .. } => Kind::Smooth(Smooth::default()),
+            LimitWindow::Day => calendar(Unit::Day),
+            LimitWindow::Month => calendar(Unit::Month),
+            // A kind of a later version refuses, as one that lets nothing through at once.
+            _ => Kind::AtOnce(Arc::default()),
+        };
+        Self { name: limit.name.as_str().into(), unit: limit.unit, kind }
+    }
+
+    /// Whether it is this limit's. That goes on when the limit's count is changed.
+    pub(super) fn is_of(&self, limit: &Limit) -> bool {
+        let same_kind = match (&self.kind, limit.window) {
+            (Kind::Rolling(rolling), LimitWindow::Rolling(window)) => rolling.window() == window,
+            (Kind::Smooth(_), LimitWindow::Smooth { .. })
+            | (Kind::AtOnce(_), LimitWindow::AtOnce) => true,
+            (Kind::Calendar(calendar), LimitWindow::Day) => calendar.is_of(Unit::Day, &limit.zone),
+            (Kind::Calendar(calendar), LimitWindow::Month) => {
+                calendar.is_of(Unit::Month, &limit.zone)
+            }
+            _ => false,
+        };
+        same_kind && self.unit == limit.unit && *self.name == *limit.name
+    }
+
+    pub(super) fn fits(&mut self, limit: &Limit, cost: u64, now: Now) -> bool {
+        let count = count(limit);
+        match &mut self.kind {
+            Kind::Rolling(rolling) => rolling.fits(now.uptime, count, cost),
+            Kind::Smooth(smooth) => smooth.fits(now.uptime, &pace(limit), cost),
+            Kind::Calendar(calendar) => calendar.fits(now.wall, count, cost),
+            Kind::AtOnce(under_way) => under_way.load(Ordering::Relaxed) < count,
+        }
+    }
+
+    /// Counts a call that fits.
+    pub(super) fn add(&mut self, limit: &Limit, cost: u64, now: Now) -> Option<Slot> {
+        match &mut self.kind {
+            Kind::Rolling(rolling) => rolling.add(cost),
+            Kind::Smooth(smooth) => smooth.add(now.uptime, &pace(limit), cost),
+            Kind::Calendar(calendar) => calendar.add(cost),
+            Kind::AtOnce(under_way) => {
+                under_way.fetch_add(1, Ordering::Relaxed);
+                return Some(Slot(Arc::clone(under_way)));
+            }
+        }
+        None
+    }
+
+    pub(super) fn standing(&mut self, limit: &Limit, cost: u64, now: Now) -> Standing {
+        let count = count(limit);
+        let mut standing = match &mut self.kind {
+            Kind::Rolling(rolling) => rolling.standing(now.uptime, count, cost),
+            Kind::Smooth(smooth) => smooth.standing(now.uptime, &pace(limit), cost),
+            Kind::Calendar(calendar) => calendar.standing(now.wall, count, cost),
+            Kind::AtOnce(under_way) => {
+                let used = under_way.load(Ordering::Relaxed);
+                let room = if used < count { Room::Now } else { Room::After(SOON) };
+                let remaining = count.saturating_sub(used);
+                let resets_after = if used == 0 { Duration::ZERO } else { SOON };
+                Standing { used, remaining, resets_after, room }
+            }
+        };
+        if let Room::Never(wait) = &mut standing.room {
+            *wait = (*wait).max(length(limit.window));
+        }
+        standing
+    }
+
+    /// Whether nothing would change if it were forgotten.
+    pub(super) fn is_idle(&mut self, now: Now) -> bool {
+        match &mut self.kind {
+            Kind::Rolling(rolling) => rolling.is_idle(now.uptime),
+            Kind::Smooth(smooth) => smooth.is_idle(now.uptime),
+            Kind::Calendar(calendar) => calendar.is_idle(now.wall),
+            Kind::AtOnce(under_way) => under_way.load(Ordering::Relaxed) == 0,
+        }
+    }
+
+    /// Whether it counts what is under way, which no reset makes undone.
+    pub(super) const fn is_of_calls_at_once(&self) -> bool {
+        matches!(self.kind, Kind::AtOnce(_))
+    }
+}
+
+/// What a call counts for a limit.
+pub(super) const fn counted(limit: &Limit, cost: u64) -> u64 {
+    match limit.unit {
+        LimitUnit::Cost => cost,
+        _ => 1,
+    }
+}
+
+const fn count(limit: &Limit) -> u64 {
+    match (limit.count, limit.window) {
+        // Kinds of a later version let nothing through.
+        (
+            LimitCount::AtMost(count),
+            LimitWindow::Rolling(_)
+            | LimitWindow::Smooth { .. }
+            | LimitWindow::Day
+            | LimitWindow::Month
+            | LimitWindow::AtOnce,
+        ) => count,
+        (LimitCount::Unlimited, _) => u64::MAX,
+        _ => 0,
+    }
+}
+
+fn pace(limit: &Limit) -> Pace {
+    match limit.window {
+        LimitWindow::Smooth { period, burst } => Pace::new(count(limit), period, burst),
+        _ => Pace::new(0, Duration::ZERO, 0),
+    }
+}
+
+/// How long to wait where no wait helps: until somebody may have changed the limit.
+fn length(window: LimitWindow) -> Duration {
+    match window {
+        LimitWindow::Rolling(length) | LimitWindow::Smooth { period: length, .. } => {
+            Duration::from_nanos(nanos(length))
+        }
+        _ => SOON,
+    }
+}
