@@ -1,0 +1,130 @@
+//! Schedules made to exceed a limit, in simulated time: what was let through is looked at in
+//! every window there is, and the bound is reached, so that it is the bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyauth_core::{Limit, LimitCount, LimitDecision, LimitWindow};
+use keyauth_ratelimit::LocalLimiter;
+use keyauth_testkit::FakeClock;
+use proptest::prelude::*;
+
+use crate::world::{decide, key};
+
+/// What was let through: when, in nanoseconds, and at what cost.
+type Log = Vec<(u64, u64)>;
+
+/// The most in any stretch of a length, its beginning included and its end not.
+fn most_in_any(log: &Log, length: u64) -> u64 {
+    let (mut most, mut sum, mut first) = (0, 0_u64, 0);
+    for (at, cost) in log {
+        sum += cost;
+        while log[first].0 + length <= *at {
+            sum -= log[first].1;
+            first += 1;
+        }
+        most = most.max(sum);
+    }
+    most
+}
+
+/// Sends calls, each some time after the one before, and logs those that pass. What is refused
+/// is tried again when it was told to, and must pass then.
+fn run(limit: &Limit, calls: &[(u64, u64)]) -> Log {
+    let clock = Arc::new(FakeClock::default());
+    let limiter = LocalLimiter::with_clock(Arc::clone(&clock) as _);
+    let limited = key([limit.clone()]);
+    let (mut now, mut log) = (0, Log::new());
+    let mut wait = |nanos: u64| {
+        clock.advance(Duration::from_nanos(nanos));
+        now += nanos;
+        now
+    };
+    for (pause, cost) in calls {
+        let at = wait(*pause);
+        match decide(&limiter, &limited, *cost) {
+            LimitDecision::Within(_) => log.push((at, *cost)),
+            LimitDecision::Exceeded(exceeded) => {
+                let most = match (limit.window, limit.count) {
+                    (LimitWindow::Smooth { burst, .. }, _) => burst,
+                    (_, LimitCount::AtMost(count)) => count,
+                    other => panic!("{other:?}"),
+                };
+                assert!(exceeded.retry_after > Duration::ZERO);
+                if *cost <= most && pause % 3 == 0 {
+                    let nanos = u64::try_from(exceeded.retry_after.as_nanos()).expect("a time");
+                    let early = wait(nanos - 1);
+                    if let LimitDecision::Within(_) = decide(&limiter, &limited, *cost) {
+                        panic!("{:?} were too long: {early}", exceeded.retry_after);
+                    }
+                    let at = wait(1);
+                    let retried = decide(&limiter, &limited, *cost);
+                    assert!(matches!(retried, LimitDecision::Within(_)), "{exceeded:?}");
+                    log.push((at, *cost));
+                }
+            }
+        }
+    }
+    log
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+fn schedule() -> impl Strategy<Value = Vec<(u64, u64)>> {
+    let pause = prop_oneof![
+        Just(0),
+        0..SECOND / 10,
+        // The edges of parts and windows, and a moment before and after.
+        (1..25_u64, -1..=1_i64)
+            .prop_map(|(parts, off)| (SECOND / 20 * parts).saturating_add_signed(off)),
+        0..3 * SECOND,
+    ];
+    prop::collection::vec((pause, 1..4_u64), 1..400)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_rolling_limit_holds_in_every_window(limit in 1..20_u64, calls in schedule()) {
+        let window = LimitWindow::Rolling(Duration::from_secs(1));
+        let log = run(&Limit::new("any", limit, window).of_cost(), &calls);
+        prop_assert!(most_in_any(&log, SECOND) <= limit);
+    }
+
+    #[test]
+    fn a_smooth_limit_holds_in_every_stretch(
+        limit in 1..20_u64,
+        burst in 1..10_u64,
+        calls in schedule(),
+    ) {
+        let limit_of = Limit::smooth(limit, Duration::from_secs(1), burst).of_cost();
+        let log = run(&limit_of, &calls);
+        for length in [1, SECOND / 7, SECOND, 5 * SECOND] {
+            let bound = burst + length * limit / SECOND;
+            prop_assert!(most_in_any(&log, length) <= bound, "in {length} ns");
+        }
+    }
+}
+
+#[test]
+fn the_bounds_are_reached() {
+    let greedy = |limit: &Limit, pause| run(limit, &vec![(pause, 1); 2_000]);
+    for count in [1, 7, 100] {
+        let log = greedy(&Limit::per_second(count), SECOND / 1_000 + 1);
+        assert_eq!(most_in_any(&log, SECOND), count);
+    }
+    // At once after a pause, and in the stretch that follows.
+    let log = greedy(&Limit::smooth(10, Duration::from_secs(1), 5), SECOND / 1_000 + 1);
+    assert_eq!(most_in_any(&log, SECOND), 14, "five, and nine more before the second is over");
+    assert_eq!(most_in_any(&log, SECOND + 10_000_000), 15);
+}
+
+#[test]
+fn places_come_back_at_most_a_twentieth_late() {
+    for first in [0, 1, SECOND / 40, SECOND / 20 - 1, SECOND / 20] {
+        let log = run(&Limit::per_second(1), &[(first, 1), (3, 1)]);
+        let late = log[1].0 - (log[0].0 + SECOND);
+        assert!(late <= SECOND / 20, "{late} ns");
+    }
+}

@@ -1,0 +1,7 @@
+//! The limiters: what they let through, and what they never do.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod adversary;
+mod local;
+mod world;
