@@ -1,43 +1,64 @@
 //! The subjects of this process.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use keyauth_core::LimitedSubject;
 use papaya::HashMap;
 
+use super::KINDS;
 use super::counter::Now;
 use super::subject::Subject;
 
-/// How often, in nanoseconds, one who finds the table full looks for what is idle.
+/// How often, in nanoseconds, one who finds the table full looks for who is idle.
 const SWEEP: u64 = 10_000_000_000;
 
-/// Subjects by name: read without a lock, bounded, and safe when it is full.
+/// Subjects by name: found without a lock, bounded, and safe when it is full.
 #[derive(Debug)]
 pub(super) struct Table {
     subjects: HashMap<LimitedSubject, Arc<Subject>>,
     capacity: usize,
-    /// Where all count together for whom there is no room: too strict for some, too lax for none.
-    /// One for each kind, since one decision locks several.
-    overflow: [Arc<Subject>; super::KINDS],
-    swept_at: AtomicU64,
+    /// For those who are not there yet.
+    entrance: Mutex<Entrance>,
+}
+
+#[derive(Debug, Default)]
+struct Entrance {
+    /// Where all count together for whom there was no room, as long as anything counts there: who
+    /// then got a place of his own would begin anew. One for each kind, since one decision locks
+    /// several.
+    crowds: [Option<Arc<Subject>>; KINDS],
+    swept_at: Option<u64>,
 }
 
 impl Table {
     pub(super) fn new(capacity: usize) -> Self {
-        let overflow = std::array::from_fn(|_| Arc::default());
-        Self { subjects: HashMap::new(), capacity, overflow, swept_at: AtomicU64::new(0) }
+        Self { subjects: HashMap::new(), capacity, entrance: Mutex::default() }
     }
 
-    /// The subject's counts; those of everybody else without room where there is none.
+    /// The subject's counts, or those of all for whom there is no room.
     pub(super) fn get(&self, name: LimitedSubject, kind: usize, now: Now) -> Arc<Subject> {
         let subjects = self.subjects.pin();
         if let Some(subject) = subjects.get(&name) {
             return Arc::clone(subject);
         }
-        if subjects.len() >= self.capacity && !self.make_room(now) {
-            #[expect(clippy::indexing_slicing, reason = "there is one for each kind")]
-            return Arc::clone(&self.overflow[kind]);
+        let mut entrance = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);
+        let Entrance { crowds, swept_at } = &mut *entrance;
+        #[expect(clippy::indexing_slicing, reason = "there is one for each kind")]
+        let crowd = &mut crowds[kind];
+        if crowd.as_ref().is_some_and(|crowd| is_idle(crowd, now)) {
+            *crowd = None;
+        }
+        if let Some(crowd) = crowd {
+            return Arc::clone(crowd);
+        }
+        if subjects.len() >= self.capacity {
+            if swept_at.is_none_or(|last| now.uptime.saturating_sub(last) >= SWEEP) {
+                *swept_at = Some(now.uptime);
+                self.sweep(now);
+            }
+            if subjects.len() >= self.capacity {
+                return Arc::clone(crowd.get_or_insert_default());
+            }
         }
         Arc::clone(subjects.get_or_insert_with(name, Arc::default))
     }
@@ -46,31 +67,11 @@ impl Table {
         self.subjects.pin().get(name).map(Arc::clone)
     }
 
-    /// Sweeps, if nobody has for a while. Says whether there is room.
-    fn make_room(&self, now: Now) -> bool {
-        let last = self.swept_at.load(Ordering::Relaxed);
-        let due = last == 0 || now.uptime.saturating_sub(last) >= SWEEP;
-        let mine = due && {
-            let swap = self.swept_at.compare_exchange(
-                last,
-                now.uptime.max(1),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-            swap.is_ok()
-        };
-        if mine {
-            self.sweep(now);
-        }
-        self.subjects.len() < self.capacity
-    }
-
     /// Forgets who is idle.
     pub(super) fn sweep(&self, now: Now) {
         let subjects = self.subjects.pin();
         for (name, subject) in &subjects {
-            // In this order: whoever comes in between finds that it is forgotten and looks again.
-            if subject.lock().is_none_or(|mut counts| counts.tidy(now)) {
+            if is_idle(subject, now) {
                 subjects.remove(name);
             }
         }
@@ -78,5 +79,34 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         self.subjects.len()
+    }
+}
+
+/// Whether nothing counts there. Whoever still holds it then finds out, and looks again.
+fn is_idle(subject: &Subject, now: Now) -> bool {
+    subject.lock().is_none_or(|mut counts| counts.tidy(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use keyauth_core::{Limit, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn who_still_holds_what_was_forgotten_finds_out() {
+        let table = Table::new(1);
+        let now = Now { uptime: 1, wall: Timestamp::from_micros(0) };
+        let name = || LimitedSubject::Other("any".into());
+        let held = table.get(name(), 0, now);
+        table.sweep(now);
+        assert!(held.lock().is_none() && table.len() == 0);
+        let again = table.get(name(), 0, now);
+        let limit = Limit::per_second(1);
+        let mut counts = again.lock().expect("it is there");
+        counts.counter(&limit, 0, now).add(&limit, 1, now);
+        drop(counts);
+        table.sweep(now);
+        assert!(again.lock().is_some() && table.len() == 1, "what counts is kept");
     }
 }

@@ -96,12 +96,16 @@ proptest! {
     fn a_smooth_limit_holds_in_every_stretch(
         limit in 1..20_u64,
         burst in 1..10_u64,
+        // Also so short that what is left of a division counts.
+        period in prop_oneof![Just(SECOND), 1..100_u64],
         calls in schedule(),
     ) {
-        let limit_of = Limit::smooth(limit, Duration::from_secs(1), burst).of_cost();
+        let calls: Vec<_> =
+            calls.iter().map(|(pause, cost)| (pause * period / SECOND, *cost)).collect();
+        let limit_of = Limit::smooth(limit, Duration::from_nanos(period), burst).of_cost();
         let log = run(&limit_of, &calls);
-        for length in [1, SECOND / 7, SECOND, 5 * SECOND] {
-            let bound = burst + length * limit / SECOND;
+        for length in [1, period.div_ceil(7), period, 5 * period, 50 * period] {
+            let bound = burst + length * limit / period;
             prop_assert!(most_in_any(&log, length) <= bound, "in {length} ns");
         }
     }

@@ -229,6 +229,21 @@ fn the_table_is_bounded_and_full_is_safe() {
 }
 
 #[test]
+fn who_was_counted_with_others_does_not_begin_anew_when_there_is_room() {
+    let clock = Arc::new(FakeClock::default());
+    let limiter = LocalLimiter::with_clock(Arc::clone(&clock) as _).with_capacity(1);
+    let [first, second] = [(); 2].map(|()| key([Limit::per_minute(3)]));
+    assert_eq!(passing(&limiter, &first, 5), 3);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(passing(&limiter, &second, 5), 3);
+    clock.advance(Duration::from_secs(35));
+    assert!(!passes(&limiter, &second), "the first is idle, and its place free");
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(passing(&limiter, &second, 5), 3);
+    assert_eq!(limiter.subjects(), 1);
+}
+
+#[test]
 fn who_is_forgotten_while_others_look_is_not_counted_twice() {
     let clock = Arc::new(FakeClock::default());
     let limiter = LocalLimiter::with_clock(Arc::clone(&clock) as _).with_capacity(2);
