@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use keyauth_core::Slots;
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -22,14 +23,19 @@ pin_project! {
     #[project = KindProjection]
     #[derive(Debug)]
     enum Kind<B> {
-        Service { #[pin] body: B },
+        Service { #[pin] body: B, slots: Option<Slots> },
         Refusal { body: Bytes },
     }
 }
 
 impl<B> ResponseBody<B> {
     pub(crate) const fn service(body: B) -> Self {
-        Self { kind: Kind::Service { body } }
+        Self { kind: Kind::Service { body, slots: None } }
+    }
+
+    /// The service's body, whose call is under way until it ends.
+    pub(crate) const fn holding(body: B, slots: Option<Slots>) -> Self {
+        Self { kind: Kind::Service { body, slots } }
     }
 
     pub(crate) const fn refusal(body: Bytes) -> Self {
@@ -46,7 +52,19 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProjection::Service { body } => body.poll_frame(cx),
+            KindProjection::Service { mut body, slots } => {
+                let frame = body.as_mut().poll_frame(cx);
+                let goes_on = match &frame {
+                    Poll::Pending => true,
+                    // Whoever sends it may drop it then, or keep it for the next request.
+                    Poll::Ready(Some(Ok(frame))) => !frame.is_trailers() && !body.is_end_stream(),
+                    Poll::Ready(_) => false,
+                };
+                if !goes_on {
+                    *slots = None;
+                }
+                frame
+            }
             KindProjection::Refusal { body } if body.is_empty() => Poll::Ready(None),
             KindProjection::Refusal { body } => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(body)))))
@@ -56,14 +74,14 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Service { body } => body.is_end_stream(),
+            Kind::Service { body, .. } => body.is_end_stream(),
             Kind::Refusal { body } => body.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Service { body } => body.size_hint(),
+            Kind::Service { body, .. } => body.size_hint(),
             Kind::Refusal { body } => {
                 SizeHint::with_exact(u64::try_from(body.len()).unwrap_or(u64::MAX))
             }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use http::Request;
-use keyauth_core::{Denial, KeyRecord, LookupError, LookupFuture, Parsed, Peek, RequestFacts};
+use keyauth_core::{
+    Denial, KeyRecord, LimitDecision, LimitFuture, LimitStep, LookupError, LookupFuture, Parsed,
+    Peek, RequestFacts, Slots,
+};
 use tracing::Span;
 
 use crate::layer::{Foreign, Settings, Strangers};
+use crate::limits::{LimitHeaders, tell};
 use crate::refusal::{Reason, Refusal, Shape};
 use crate::require::Unauthenticated;
 use crate::source::query_holds_key;
@@ -15,11 +19,36 @@ use crate::{Credential, KeySource, Principal, RequestHead, observe};
 /// What to do with a request that has just come in.
 pub(crate) enum Step {
     /// Call the service.
-    Pass(Place),
-    /// Wait for the record first.
-    Lookup(LookupFuture, Place),
+    Pass(Place, Permit),
+    /// Wait first.
+    Wait(Wait, Place),
     /// Send this instead.
     Refuse(Refusal),
+}
+
+/// What a request waits for.
+pub(crate) enum Wait {
+    /// The record of its key.
+    Record(LookupFuture),
+    /// The decision over the limits of whom it was admitted for.
+    Limits(LimitFuture, Principal),
+}
+
+/// What has become of a request that waited, or did not need to.
+pub(crate) enum Cleared {
+    /// Call the service.
+    Pass(Permit),
+    /// Wait for this, too.
+    Wait(Wait),
+}
+
+/// What a request within its limits takes along.
+#[derive(Default)]
+pub(crate) struct Permit {
+    /// Its places among those at once.
+    pub(crate) slots: Option<Slots>,
+    /// How the limits stand, for the response to tell.
+    pub(crate) told: LimitHeaders,
 }
 
 /// Where the key of an admitted request was.
@@ -57,14 +86,14 @@ impl Settings {
         let known = request.extensions().get::<Principal>();
         if known.is_some_and(|principal| self.auth.made(principal)) {
             // A layer further out has decided with the same authenticator: once is enough.
-            return Step::Pass(Place::KnownToCaches);
+            return Step::Pass(Place::KnownToCaches, Permit::default());
         }
         request.extensions_mut().remove::<Principal>();
         self.mark_sensitive(request);
         let head = RequestHead::of(request);
         if self.skip.as_ref().is_some_and(|skip| skip(&head)) {
             observe::skipped(span);
-            return Step::Pass(self.unauthenticated(request));
+            return self.pass_unauthenticated(request);
         }
         let leaked = |query| query_holds_key(query, self.auth.keyring(), &self.sources);
         if head.uri.query().is_some_and(leaked) {
@@ -73,34 +102,37 @@ impl Settings {
         match self.present(&head) {
             Presented::Nothing if self.strangers == Strangers::Anonymous => {
                 observe::anonymous(span);
-                Step::Pass(self.unauthenticated(request))
+                self.pass_unauthenticated(request)
             }
             Presented::Nothing => Step::Refuse(self.refuse(request, span, Denial::MissingKey)),
             Presented::Foreign if self.foreign == Foreign::Anonymous => {
                 observe::anonymous(span);
-                Step::Pass(self.unauthenticated(request))
+                self.pass_unauthenticated(request)
             }
             Presented::Foreign | Presented::Unusable | Presented::Malformed => {
                 Step::Refuse(self.refuse(request, span, Denial::InvalidKey))
             }
             Presented::Repeated => Step::Refuse(self.refuse(request, span, Denial::InvalidRequest)),
-            Presented::Key(Peeked::Lookup(lookup), place) => Step::Lookup(lookup, place),
+            Presented::Key(Peeked::Lookup(lookup), place) => {
+                Step::Wait(Wait::Record(lookup), place)
+            }
             Presented::Key(Peeked::Record(record), place) => {
                 match self.conclude(request, Ok(record), span) {
-                    Ok(()) => Step::Pass(place),
+                    Ok(Cleared::Pass(permit)) => Step::Pass(place, permit),
+                    Ok(Cleared::Wait(wait)) => Step::Wait(wait, place),
                     Err(refusal) => Step::Refuse(refusal),
                 }
             }
         }
     }
 
-    /// Decides once the record is known, and puts the principal into the request.
+    /// Decides once the record is known.
     pub(crate) fn conclude<B>(
         &self,
         request: &mut Request<B>,
         answer: Result<Option<Arc<KeyRecord>>, LookupError>,
         span: &Span,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Cleared, Refusal> {
         let record = match answer {
             Ok(Some(record)) => record,
             Ok(None) => return Err(self.refuse(request, span, Denial::InvalidKey)),
@@ -110,14 +142,62 @@ impl Settings {
             }
         };
         match self.judge(&RequestHead::of(request), Arc::clone(&record)) {
-            Ok(principal) => {
-                observe::admitted(span, &principal);
-                request.extensions_mut().insert(principal);
-                Ok(())
-            }
+            Ok(principal) => self.limit(request, principal, span),
             Err(denial) => {
                 observe::denied(span, denial, Some(&record), &RequestHead::of(request));
                 Err(self.refusal(request, denial))
+            }
+        }
+    }
+
+    /// Has the limits decide about a request that is admitted otherwise.
+    fn limit<B>(
+        &self,
+        request: &mut Request<B>,
+        principal: Principal,
+        span: &Span,
+    ) -> Result<Cleared, Refusal> {
+        let cost = self.cost.as_ref().map_or(1, |cost| cost(&RequestHead::of(request)));
+        match self.auth.limit(&principal, cost, self.telling.on_success) {
+            LimitStep::Ask(decision) => Ok(Cleared::Wait(Wait::Limits(decision, principal))),
+            LimitStep::Decided(decision) => {
+                self.limited(request, principal, Ok(decision), span).map(Cleared::Pass)
+            }
+        }
+    }
+
+    /// Decides once the limits have, and puts the principal into the request.
+    pub(crate) fn limited<B>(
+        &self,
+        request: &mut Request<B>,
+        principal: Principal,
+        decision: Result<LimitDecision, LookupError>,
+        span: &Span,
+    ) -> Result<Permit, Refusal> {
+        let record = principal.record();
+        match decision {
+            Ok(LimitDecision::Within(within)) => {
+                observe::admitted(span, &principal);
+                let told = match within.states.as_slice() {
+                    [] => LimitHeaders::new(),
+                    states => tell(&record.limits, states, self.telling).0,
+                };
+                let extensions = request.extensions_mut();
+                extensions.insert(principal);
+                if let Some(slots) = &within.slots {
+                    extensions.insert(slots.clone());
+                }
+                Ok(Permit { slots: within.slots, told })
+            }
+            Ok(LimitDecision::Exceeded(exceeded)) => {
+                let denial = exceeded.denial;
+                observe::denied(span, denial, Some(record), &RequestHead::of(request));
+                let told = tell(&record.limits, &exceeded.states, self.telling);
+                Err(self.refusal(request, denial).with_limits(exceeded.retry_after, told))
+            }
+            Err(error) => {
+                observe::unanswered(span, &error);
+                Err(self.refusal(request, error.kind()))
             }
         }
     }
@@ -169,9 +249,9 @@ impl Settings {
     }
 
     /// Notes that this layer has let a request through without a key, on purpose.
-    fn unauthenticated<B>(&self, request: &mut Request<B>) -> Place {
+    fn pass_unauthenticated<B>(&self, request: &mut Request<B>) -> Step {
         request.extensions_mut().insert(Unauthenticated);
-        Place::KnownToCaches
+        Step::Pass(Place::KnownToCaches, Permit::default())
     }
 
     /// Keeps credentials out of the `Debug` of every layer further in.

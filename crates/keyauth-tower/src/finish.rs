@@ -9,30 +9,44 @@ use http::header::{
 use http::{Response, response};
 
 use crate::ResponseBody;
-use crate::decide::Place;
+use crate::decide::{Permit, Place};
 use crate::layer::Settings;
 use crate::refusal::{Refusal, Shape, Style};
 
 /// The last touches to a response, decided with the request.
 pub(crate) struct Finish {
     place: Place,
+    permit: Permit,
     /// The words for refusals from further in, where they are not the plain ones.
     settings: Option<Arc<Settings>>,
 }
 
 impl Finish {
     pub(crate) fn new(place: Place, settings: &Arc<Settings>) -> Self {
-        Self { place, settings: settings.restyles.then(|| Arc::clone(settings)) }
+        let settings = settings.restyles.then(|| Arc::clone(settings));
+        Self { place, permit: Permit::default(), settings }
     }
 
-    pub(crate) fn service<B>(&self, response: Response<B>) -> Response<ResponseBody<B>> {
+    pub(crate) fn with_permit(self, permit: Permit) -> Self {
+        Self { permit, ..self }
+    }
+
+    pub(crate) fn permit(&mut self, permit: Permit) {
+        self.permit = permit;
+    }
+
+    pub(crate) fn service<B>(&mut self, response: Response<B>) -> Response<ResponseBody<B>> {
         let (mut parts, body) = response.into_parts();
         if self.place == Place::UnknownToCaches {
             mark_private(&mut parts.headers);
         }
+        let Permit { slots, told } = std::mem::take(&mut self.permit);
+        for (name, value) in told {
+            parts.headers.insert(name, value);
+        }
         match self.settings.as_ref().and_then(|settings| restyled(&parts, settings)) {
             Some(refused) => refused.map(ResponseBody::refusal),
-            None => Response::from_parts(parts, ResponseBody::service(body)),
+            None => Response::from_parts(parts, ResponseBody::holding(body, slots)),
         }
     }
 }

@@ -7,12 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use keyauth_core::LookupFuture;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 use tracing::Span;
 
-use crate::decide::Place;
+use crate::decide::{Cleared, Permit, Place, Wait};
 use crate::finish::Finish;
 use crate::layer::Settings;
 use crate::{Refusal, ResponseBody};
@@ -36,13 +35,14 @@ pin_project! {
         S: Service<Request<B>>,
     {
         Service { #[pin] future: S::Future },
-        Lookup { lookup: LookupFuture, waiting: Option<Waiting<S, B>> },
+        Waiting { waiting: Option<Waiting<S, B>> },
         Refused { response: Option<Response<Bytes>> },
     }
 }
 
-/// What goes on when the record has come.
+/// A request that waits, and what goes on then.
 struct Waiting<S, B> {
+    wait: Wait,
     service: S,
     request: Request<B>,
     span: Span,
@@ -53,8 +53,14 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn service(future: S::Future, place: Place, settings: &Arc<Settings>) -> Self {
-        Self { state: State::Service { future }, finish: Finish::new(place, settings) }
+    pub(crate) fn service(
+        future: S::Future,
+        place: Place,
+        permit: Permit,
+        settings: &Arc<Settings>,
+    ) -> Self {
+        let finish = Finish::new(place, settings).with_permit(permit);
+        Self { state: State::Service { future }, finish }
     }
 
     pub(crate) fn refused(refusal: &Refusal, settings: &Arc<Settings>) -> Self {
@@ -62,8 +68,8 @@ where
         Self { state: State::refused(refusal, settings), finish }
     }
 
-    pub(crate) fn lookup(
-        lookup: LookupFuture,
+    pub(crate) fn waiting(
+        wait: Wait,
         span: Span,
         service: S,
         request: Request<B>,
@@ -71,8 +77,34 @@ where
         settings: &Arc<Settings>,
     ) -> Self {
         let finish = Finish::new(place, settings);
-        let waiting = Waiting { service, request, span, settings: Arc::clone(settings) };
-        Self { state: State::Lookup { lookup, waiting: Some(waiting) }, finish }
+        let waiting = Waiting { wait, service, request, span, settings: Arc::clone(settings) };
+        Self { state: State::Waiting { waiting: Some(waiting) }, finish }
+    }
+}
+
+impl<S, B> Waiting<S, B> {
+    /// Waits for one thing after the other.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Refusal>> {
+        let Self { wait, request, span, settings, .. } = self;
+        span.in_scope(|| {
+            loop {
+                let cleared = match wait {
+                    Wait::Record(record) => {
+                        settings.conclude(request, ready!(record.as_mut().poll(cx)), span)
+                    }
+                    Wait::Limits(decision, principal) => {
+                        let decision = ready!(decision.as_mut().poll(cx));
+                        let limited = settings.limited(request, principal.clone(), decision, span);
+                        limited.map(Cleared::Pass)
+                    }
+                };
+                match cleared {
+                    Ok(Cleared::Wait(next)) => *wait = next,
+                    Ok(Cleared::Pass(permit)) => return Poll::Ready(Ok(permit)),
+                    Err(refusal) => return Poll::Ready(Err(refusal)),
+                }
+            }
+        })
     }
 }
 
@@ -106,20 +138,18 @@ where
                     }
                     None => panic!("polled after it was ready"),
                 },
-                StateProjection::Lookup { lookup, waiting } => {
+                StateProjection::Waiting { waiting } => {
                     let Some(mut now) = waiting.take() else { panic!("polled after it was ready") };
-                    let Waiting { request, span, settings, .. } = &mut now;
-                    let decision = span.in_scope(|| {
-                        let answer = ready!(lookup.as_mut().poll(cx));
-                        Poll::Ready(settings.conclude(request, answer, span))
-                    });
-                    let Poll::Ready(decision) = decision else {
-                        *waiting = Some(now);
-                        return Poll::Pending;
-                    };
-                    match decision {
-                        Ok(()) => State::Service { future: now.service.call(now.request) },
-                        Err(refusal) => State::refused(&refusal, &now.settings),
+                    match now.poll(cx) {
+                        Poll::Pending => {
+                            *waiting = Some(now);
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Ok(permit)) => {
+                            this.finish.permit(permit);
+                            State::Service { future: now.service.call(now.request) }
+                        }
+                        Poll::Ready(Err(refusal)) => State::refused(&refusal, &now.settings),
                     }
                 }
             };

@@ -8,6 +8,7 @@ use http::Response;
 use keyauth_core::Authenticator;
 use tower_layer::Layer;
 
+use crate::limits::Telling;
 use crate::refusal::Style;
 use crate::{ClientAddress, KeyAuth, KeySources, Refusal, RequestHead};
 
@@ -33,10 +34,13 @@ pub(crate) struct Settings {
     pub(crate) restyles: bool,
     pub(crate) style: Style,
     pub(crate) skip: Option<Arc<Skip>>,
+    pub(crate) cost: Option<Arc<Cost>>,
+    pub(crate) telling: Telling,
     pub(crate) peer_warning: Arc<Once>,
 }
 
 type Skip = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
+type Cost = dyn Fn(&RequestHead<'_>) -> u64 + Send + Sync;
 
 /// What becomes of requests without a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +72,8 @@ impl KeyAuthLayer {
             restyles: false,
             style: Style::default(),
             skip: None,
+            cost: None,
+            telling: Telling::default(),
             peer_warning: Arc::new(Once::new()),
         };
         Self { settings: Arc::new(settings) }
@@ -115,6 +121,32 @@ impl KeyAuthLayer {
         F: Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
     {
         self.change(|settings| settings.skip = Some(Arc::new(predicate)))
+    }
+
+    /// Says what a request costs, for limits that
+    /// [count that](keyauth_core::Limit::of_cost), like tokens; one otherwise.
+    #[must_use]
+    pub fn with_cost<F>(self, cost: F) -> Self
+    where
+        F: Fn(&RequestHead<'_>) -> u64 + Send + Sync + 'static,
+    {
+        self.change(|settings| settings.cost = Some(Arc::new(cost)))
+    }
+
+    /// Tells how limits stand in every response, in the fields `RateLimit` and
+    /// `RateLimit-Policy`
+    /// ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/) 10).
+    /// Refusals by a limit tell it in any case. It costs some allocations for each request.
+    #[must_use]
+    pub fn tell_limits(self) -> Self {
+        self.change(|settings| settings.telling.on_success = true)
+    }
+
+    /// Tells the tightest limit in `X-RateLimit-Limit`, `-Remaining` and `-Reset` too, wherever
+    /// limits are told; the last in seconds from now.
+    #[must_use]
+    pub fn with_x_ratelimit(self) -> Self {
+        self.change(|settings| settings.telling.x_headers = true)
     }
 
     /// Never refuses in the gRPC shape: for services that answer a gateway's question
@@ -189,6 +221,8 @@ impl fmt::Debug for Settings {
             .field("http_only", &self.http_only)
             .field("style", &self.style)
             .field("skip", &self.skip.is_some())
+            .field("cost", &self.cost.is_some())
+            .field("telling", &self.telling)
             .finish()
     }
 }

@@ -56,6 +56,7 @@ mod finish;
 mod future;
 mod head;
 mod layer;
+mod limits;
 mod observe;
 mod principal;
 mod refusal;

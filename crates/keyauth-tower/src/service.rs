@@ -44,16 +44,16 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let span = observe::span();
         match span.in_scope(|| self.settings.begin(&mut request, &span)) {
-            Step::Pass(place) => {
+            Step::Pass(place, permit) => {
                 let future = self.inner.call(request);
-                ResponseFuture::service(future, place, &self.settings)
+                ResponseFuture::service(future, place, permit, &self.settings)
             }
             Step::Refuse(refusal) => ResponseFuture::refused(&refusal, &self.settings),
-            Step::Lookup(lookup, place) => {
+            Step::Wait(wait, place) => {
                 // Only the polled service is ready, so take that one and keep the clone.
                 let clone = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, clone);
-                ResponseFuture::lookup(lookup, span, ready, request, place, &self.settings)
+                ResponseFuture::waiting(wait, span, ready, request, place, &self.settings)
             }
         }
     }

@@ -21,6 +21,7 @@ pub type LookupFuture =
 
 /// What limits say to a request; see [`Authenticator::limit`].
 #[expect(missing_debug_implementations, reason = "futures say nothing")]
+#[expect(clippy::exhaustive_enums, reason = "it is there, or has to be waited for")]
 pub enum LimitStep {
     /// The decision.
     Decided(LimitDecision),

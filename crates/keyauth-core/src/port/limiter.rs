@@ -96,6 +96,7 @@ pub enum TryAcquire {
 
 /// A decision over all limits of a request.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a decision is a yes or a no")]
 pub enum LimitDecision {
     /// It is within all limits and has been counted.
     Within(Within),

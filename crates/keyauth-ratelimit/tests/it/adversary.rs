@@ -16,12 +16,12 @@ type Log = Vec<(u64, u64)>;
 
 /// The most in any stretch of a length, its beginning included and its end not.
 fn most_in_any(log: &Log, length: u64) -> u64 {
-    let (mut most, mut sum, mut first) = (0, 0_u64, 0);
+    let (mut most, mut sum) = (0, 0);
+    let mut left = log.iter().peekable();
     for (at, cost) in log {
         sum += cost;
-        while log[first].0 + length <= *at {
-            sum -= log[first].1;
-            first += 1;
+        while let Some((_, gone)) = left.next_if(|(first, _)| first + length <= *at) {
+            sum -= gone;
         }
         most = most.max(sum);
     }
@@ -83,7 +83,7 @@ fn schedule() -> impl Strategy<Value = Vec<(u64, u64)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_rolling_limit_holds_in_every_window(limit in 1..20_u64, calls in schedule()) {

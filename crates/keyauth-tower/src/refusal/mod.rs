@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Version};
 use keyauth_core::{Denial, LookupErrorKind, Scope};
 
 use crate::RequestHead;
+use crate::limits::{LimitHeaders, rounded_up};
 pub use openai::openai_error;
 pub(crate) use style::Style;
 
@@ -25,6 +26,9 @@ pub struct Refusal {
     shape: Shape,
     scopes: Vec<Scope>,
     retry_after: Option<Duration>,
+    /// How limits stand, and which are exceeded.
+    limits: LimitHeaders,
+    exceeded: Vec<String>,
     told: bool,
 }
 
@@ -85,11 +89,27 @@ impl Shape {
 
 impl Refusal {
     pub(crate) fn new(reason: impl Into<Reason>, shape: Shape) -> Self {
-        Self { reason: reason.into(), shape, scopes: Vec::new(), retry_after: None, told: false }
+        Self {
+            reason: reason.into(),
+            shape,
+            scopes: Vec::new(),
+            retry_after: None,
+            limits: LimitHeaders::new(),
+            exceeded: Vec::new(),
+            told: false,
+        }
     }
 
     pub(crate) fn with_scopes(self, scopes: &[Scope]) -> Self {
         Self { scopes: scopes.to_vec(), ..self }
+    }
+
+    pub(crate) fn with_limits(
+        self,
+        retry_after: Duration,
+        (limits, exceeded): (LimitHeaders, Vec<String>),
+    ) -> Self {
+        Self { retry_after: Some(retry_after), limits, exceeded, ..self }
     }
 
     /// In a layer's own words, which layers further out leave as they are.
@@ -121,6 +141,13 @@ impl Refusal {
     #[must_use]
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
+    }
+
+    /// The names of the limits that are exceeded; before those that count more than the key's
+    /// own use it says whose, as in `owner/minute`.
+    #[must_use]
+    pub fn exceeded_limits(&self) -> &[String] {
+        &self.exceeded
     }
 
     /// When to try again, where that is known.
@@ -197,9 +224,11 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(after) = self.retry_after {
-            // Whole seconds, rounded up, so that the next try is not a moment too early.
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(rounded_up(after).max(1)));
+        }
+        if self.shape == Shape::Http {
+            // In gRPC these headers are trailers, where the fields must not be.
+            headers.extend(self.limits.iter().cloned());
         }
         if let Some(reshape) = &style.reshape {
             reshape(self, &mut response);

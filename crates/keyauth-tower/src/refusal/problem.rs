@@ -16,6 +16,9 @@ struct Problem<'a> {
     status: u16,
     code: &'a str,
     detail: &'a str,
+    /// As the draft on rate limit fields names it.
+    #[serde(rename = "violated-policies", skip_serializing_if = "<[String]>::is_empty")]
+    violated_policies: &'a [String],
 }
 
 pub(super) fn render(refusal: &Refusal, style: &Style) -> Response<Bytes> {
@@ -26,6 +29,7 @@ pub(super) fn render(refusal: &Refusal, style: &Style) -> Response<Bytes> {
         status: status.as_u16(),
         code: refusal.code(),
         detail: if missing { &style.advice } else { refusal.detail() },
+        violated_policies: &refusal.exceeded,
     };
     // Strings and a number: there is nothing in it that could fail to serialise.
     let mut response = Response::new(serde_json::to_vec(&problem).unwrap_or_default().into());
