@@ -1,11 +1,13 @@
 //! The same rules over gRPC, with tonic at both ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    Authenticator, Clock, Directory, Group, GroupId, GroupKind, IssuedKey, KeyStore, NewKey, Owner,
-    OwnerId, Rotation, Status as Activity, Tenant, TenantId, Timestamp,
+    Authenticator, Clock, Directory, Group, GroupId, GroupKind, IssuedKey, KeyStore, Limit, NewKey,
+    Owner, OwnerId, Rotation, Status as Activity, Tenant, TenantId, Timestamp,
 };
+use keyauth_ratelimit::LocalLimiter;
 use keyauth_testkit::Side;
 use keyauth_tests::{Broken, World};
 use keyauth_tower::{ClientAddress, ForwardingHeader, KeyAuthLayer, RequireScope};
@@ -267,4 +269,26 @@ async fn a_call_given_up_while_its_key_is_looked_up_harms_nobody() {
     call.abort();
     world.lookups.release();
     check(&mut client, &[bearer(key.reveal())]).await.expect("admitted");
+}
+
+#[tokio::test]
+async fn limits_tell_clients_when_to_retry() {
+    let world = World::default();
+    let limiter = LocalLimiter::with_clock(Arc::clone(&world.clock) as _);
+    let layer = KeyAuthLayer::new(world.authenticator().with_limiter(limiter));
+    let mut client = serve(layer, "health").await;
+    for (limit, pushback) in [
+        (Limit::smooth(1, Duration::from_millis(1_500), 1), "1500"),
+        (Limit::smooth(1, Duration::from_hours(24 * 30), 1), "-1"),
+    ] {
+        let key = world.issue(NewKey::named("any").scope("health").limit(limit)).await;
+        let bearer = [bearer(key.reveal())];
+        check(&mut client, &bearer).await.expect("admitted");
+        let refused = check(&mut client, &bearer).await;
+        let status = refused.as_ref().expect_err("refused");
+        let told = status.metadata().get("grpc-retry-pushback-ms");
+        assert_eq!(told.and_then(|told| told.to_str().ok()), Some(pushback));
+        assert!(status.metadata().get("ratelimit").is_none(), "it must not be in trailers");
+        assert_refused(refused, Code::ResourceExhausted, "rate_limited");
+    }
 }

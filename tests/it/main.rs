@@ -7,6 +7,7 @@ mod architecture;
 mod credentials;
 mod fuzz;
 mod grpc;
+mod limits;
 mod observed;
 mod options;
 mod secrets;

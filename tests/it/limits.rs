@@ -1,0 +1,212 @@
+//! Limits, as clients meet them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Extension;
+use axum::routing::{any, get};
+use axum::{Router, response::Response};
+use bytes::Bytes;
+use http::StatusCode;
+use keyauth_core::{
+    Authenticator, Directory, Group, GroupId, GroupKind, IssuedKey, Limit, LimitSubject, NewKey,
+    Slots, TenantId,
+};
+use keyauth_ratelimit::LocalLimiter;
+use keyauth_tests::{Site, World, app};
+use keyauth_tower::KeyAuthLayer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+fn auth(world: &World) -> Authenticator {
+    let limiter = LocalLimiter::with_clock(Arc::clone(&world.clock) as _);
+    world.authenticator().with_limiter(limiter)
+}
+
+#[tokio::test]
+async fn refusals_say_when_to_retry_and_how_the_limits_stand() {
+    // L4
+    let world = World::default();
+    let site = world.serve_behind(KeyAuthLayer::new(auth(&world)).with_x_ratelimit()).await;
+    let limits = [Limit::per_minute(2), Limit::per_hour(100)];
+    let [minute, hour] = limits;
+    let key = world.issue(NewKey::named("any").owner("ada").limit(minute).limit(hour)).await;
+    for _ in 0..2 {
+        let answer = site.bearer(key.reveal()).await;
+        answer.assert_reached_by("ada");
+        assert_eq!(answer.header("ratelimit"), None, "only where it is asked for");
+        world.clock.advance(Duration::from_secs(10));
+    }
+    let answer = site.bearer(key.reveal()).await;
+    answer.assert_refused(429, "rate_limited");
+    let policy = r#""minute";q=2;w=60, "hour";q=100;w=3600"#;
+    assert_eq!(answer.header("ratelimit-policy"), Some(policy));
+    // The place is free with the part of the minute that it was taken in, 3 s at most later. The
+    // clock began at a multiple of those.
+    let standing = answer.header("ratelimit").expect("how they stand");
+    assert!(standing.starts_with(r#""minute";r=0;t=4"#), "{standing}");
+    assert!(standing.contains(r#", "hour";r=98;t="#), "{standing}");
+    let after: u64 = answer.header("retry-after").and_then(|text| text.parse().ok()).expect("when");
+    assert!((40..=43).contains(&after), "{after}");
+    assert_eq!(answer.header("x-ratelimit-limit"), Some("2"));
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("0"));
+    assert_eq!(answer.header("x-ratelimit-reset"), Some(after.to_string().as_str()));
+    assert!(answer.body.contains(r#""violated-policies":["minute"]"#), "{}", answer.body);
+    world.clock.advance(Duration::from_secs(after - 4));
+    site.bearer(key.reveal()).await.assert_refused(429, "rate_limited");
+    world.clock.advance(Duration::from_secs(4));
+    site.bearer(key.reveal()).await.assert_reached_by("ada");
+}
+
+#[tokio::test]
+async fn limits_of_all_it_belongs_to_are_told_by_whose_they_are() {
+    let world = World::default();
+    let layer = KeyAuthLayer::new(auth(&world)).tell_limits().with_cost(|head| {
+        let tokens = head.headers.get("tokens").and_then(|value| value.to_str().ok()?.parse().ok());
+        tokens.unwrap_or(1)
+    });
+    let site = world.serve_behind(layer).await;
+    let tenant = TenantId::default();
+    let plan = GroupId::new("plan").expect("a group");
+    let limits = vec![
+        Limit::per_minute(1_000).of_cost().named("tokens").for_each(LimitSubject::Owner),
+        Limit::at_once(5),
+        Limit::per_day(u64::MAX),
+    ];
+    let plan = Group { limits, ..Group::new(tenant, plan, GroupKind::Standard) };
+    world.store.put_group(&plan).await.expect("a group");
+    let key = world.issue(NewKey::named("any").owner("ada").group("plan")).await;
+    let bearer = format!("Authorization: Bearer {}", key.reveal());
+    let answer = site.get("/", &[&bearer, "tokens: 400"]).await;
+    answer.assert_reached_by("ada");
+    let policy = "\"owner/tokens\";q=1000;w=60;qu=\"cost\", \
+                  \"group/at_once\";q=5;qu=\"concurrent-requests\", \
+                  \"group/day\";q=999999999999999";
+    assert_eq!(answer.header("ratelimit-policy"), Some(policy));
+    let standing = answer.header("ratelimit").expect("how they stand");
+    assert!(standing.starts_with("\"owner/tokens\";r=600;t="), "{standing}");
+    assert!(standing.contains("\"group/at_once\";r=4;t=1, "), "{standing}");
+    // One that is too large for what is left passes nothing, and takes nothing.
+    site.get("/", &[&bearer, "tokens: 601"]).await.assert_refused(429, "rate_limited");
+    site.get("/", &[&bearer, "tokens: 600"]).await.assert_reached_by("ada");
+    let other = world.issue(NewKey::named("other").owner("bob").group("plan")).await;
+    let bearer = format!("Authorization: Bearer {}", other.reveal());
+    site.get("/", &[&bearer, "tokens: 1000"]).await.assert_reached_by("bob");
+}
+
+#[tokio::test]
+async fn layers_inside_each_other_count_a_request_once() {
+    let world = World::default();
+    let layer = KeyAuthLayer::new(auth(&world));
+    let site = world.serve(app().layer(layer.clone()).layer(layer)).await;
+    let key = world.issue(NewKey::named("any").owner("ada").limit(Limit::per_minute(2))).await;
+    for _ in 0..2 {
+        site.bearer(key.reveal()).await.assert_reached_by("ada");
+    }
+    site.bearer(key.reveal()).await.assert_refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn without_a_limiter_the_log_says_that_limits_are_not_enforced() {
+    let world = World::default();
+    let site = world.serve_behind(world.layer()).await;
+    let key = world.issue(NewKey::named("any").owner("ada").limit(Limit::per_minute(0))).await;
+    site.bearer(key.reveal()).await.assert_reached_by("ada");
+    assert!(world.has_logged("there is no limiter"));
+}
+
+/// A request whose answer the client does not read to its end.
+async fn begin(site: &Site, path: &str, key: &IssuedKey) -> TcpStream {
+    let mut stream = TcpStream::connect(site.address()).await.expect("a connection");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", key.reveal());
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    if path != "/never" {
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.expect("an answer");
+        assert_eq!(&status, b"HTTP/1.1 200");
+    }
+    stream
+}
+
+/// Waits until a call passes, for as long as none may.
+async fn wait_until_free(site: &Site, key: &IssuedKey) {
+    let free = async {
+        while site.bearer(key.reveal()).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), free).await.expect("a place");
+}
+
+#[tokio::test]
+async fn a_place_is_held_until_the_answer_is_sent_and_comes_back_however_that_ends() {
+    // L9
+    let world = World::default();
+    let (keep, kept) = oneshot::channel::<Slots>();
+    let keep = Arc::new(std::sync::Mutex::new(Some(keep)));
+    let keeping = get(move |Extension(slots): Extension<Slots>| async move {
+        let keep = keep.lock().expect("no panic").take().expect("once");
+        keep.send(slots).ok();
+        "kept"
+    });
+    let app = Router::new()
+        .route("/endless", any(|| async { Response::new(Body::new(Endless)) }))
+        .route("/never", any(std::future::pending::<()>))
+        .route("/panic", any(panics))
+        .route("/error", any(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route("/empty", any(|| async { StatusCode::NO_CONTENT }))
+        .route("/keep", keeping)
+        .fallback(any(|| async { "done" }));
+    let site = world.serve(app.layer(KeyAuthLayer::new(auth(&world)))).await;
+    let key = world.issue(NewKey::named("any").limit(Limit::at_once(1))).await;
+    for path in ["/endless", "/never"] {
+        let client = begin(&site, path, &key).await;
+        let refused = async { while site.bearer(key.reveal()).await.status == 200 {} };
+        tokio::time::timeout(Duration::from_secs(20), refused).await.expect("no place");
+        let answer = site.bearer(key.reveal()).await;
+        answer.assert_refused(429, "concurrency_limited");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        drop(client);
+        wait_until_free(&site, &key).await;
+    }
+    let bearer = format!("Authorization: Bearer {}", key.reveal());
+    for (path, status) in [("/error", 500), ("/empty", 204), ("/", 200)] {
+        assert_eq!(site.get(path, &[&bearer]).await.status, status);
+        wait_until_free(&site, &key).await;
+    }
+    let mut panicking = TcpStream::connect(site.address()).await.expect("a connection");
+    let request = format!("GET /panic HTTP/1.1\r\nHost: a\r\n{bearer}\r\n\r\n");
+    panicking.write_all(request.as_bytes()).await.expect("sent");
+    let mut nothing = Vec::new();
+    panicking.read_to_end(&mut nothing).await.expect("the end");
+    assert_eq!(nothing, b"", "the connection ends with it");
+    wait_until_free(&site, &key).await;
+    // A handler that goes on beyond its answer.
+    assert_eq!(site.get("/keep", &[&bearer]).await.status, 200);
+    let slots = kept.await.expect("kept");
+    site.bearer(key.reveal()).await.assert_refused(429, "concurrency_limited");
+    drop(slots);
+    wait_until_free(&site, &key).await;
+}
+
+async fn panics() -> StatusCode {
+    std::panic::panic_any("on purpose")
+}
+
+/// A body that goes on until nobody takes it any more.
+struct Endless;
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(&[0; 4_096])))))
+    }
+}
