@@ -63,7 +63,8 @@ pub use port::{
     Beats, Change, ChangeFeed, ChangeObserver, ChangeObservers, Clock, Continuity, Directory,
     Exceeded, FeedPage, FeedReader, Hints, Instance, KeyLookup, KeyPage, KeyStore, LimitDecision,
     LimitState, Limited, LimitedCall, Limiter, Origin, OwnedCall, Peek, Propagation, SealKey,
-    SharedCache, SharedEntry, SilentInstance, Slots, Subject, SystemClock, TryAcquire, Within,
+    SharedCache, SharedDecision, SharedEntry, SharedLimits, SharedPlace, SharedQuestion,
+    SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire, UsageSums, Within,
 };
 pub use record::{
     Amount, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys, Group,

@@ -18,9 +18,13 @@
 //! ```
 //!
 //! A request that one limit refuses is counted by none of them. `algorithm/` is how each kind of
-//! limit counts, without locks or clocks; `local/` keeps the counts of one process.
+//! limit counts, without locks or clocks; `local/` keeps the counts of one process, and `fleet/` asks somebody who keeps them
+//! for all.
 
 mod algorithm;
+mod answer;
+mod fleet;
 mod local;
 
+pub use fleet::{FleetLimiter, WhenAway};
 pub use local::LocalLimiter;

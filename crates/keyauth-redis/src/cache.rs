@@ -91,7 +91,7 @@ impl SharedCache for RedisCache {
         value.extend(packed(&entry.versions));
         value.extend(&entry.sealed);
         let lifetime = jittered(entry.lifetime, digest).as_millis().max(1).to_string();
-        self.redis.eval(PUT, &name, &[&value, lifetime.as_bytes()]).await.map(drop)
+        self.redis.eval(PUT, &[&name], &[&value, lifetime.as_bytes()]).await.map(drop)
     }
 
     async fn remove(&self, namespace: &str, digest: &KeyDigest) -> Result<(), LookupError> {

@@ -28,6 +28,7 @@ compile_error!("keyauth-redis needs a client: feature `deadpool`, which is the d
 mod breaker;
 mod cache;
 mod hints;
+mod limits;
 mod link;
 mod redis;
 mod script;
@@ -39,4 +40,5 @@ pub use fred;
 
 pub use cache::RedisCache;
 pub use hints::RedisHints;
+pub use limits::RedisLimits;
 pub use redis::{InvalidPrefix, Redis};

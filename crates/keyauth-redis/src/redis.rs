@@ -86,16 +86,18 @@ impl Redis {
         self.bounded(command.key, self.link.call(command, self.timeout)).await
     }
 
-    /// Runs a script on one key.
+    /// Runs a script on keys, of which there is one, and which are all on one server.
     pub(crate) async fn eval(
         &self,
         script: Script,
-        key: &[u8],
+        keys: &[&[u8]],
         arguments: &[&[u8]],
     ) -> Result<Answer, LookupError> {
+        let count = keys.len().to_string();
+        let key = keys.first().copied().unwrap_or_default();
         let with = |script: &'static str| {
-            let before = [script.as_bytes(), b"1".as_slice(), key];
-            [before.as_slice(), arguments].concat()
+            let before = [script.as_bytes(), count.as_bytes()];
+            [before.as_slice(), keys, arguments].concat()
         };
         let running = async {
             let by_name = with(script.sha1);

@@ -188,7 +188,16 @@ impl Limited {
         }
     }
 
-    /// Whose use a limit counts; `None` for a group's where there is none.
+    /// Whose use one of its limits counts: somebody without a key is one subject.
+    #[must_use]
+    pub const fn counted(&self, applied: &AppliedLimit) -> Counted {
+        match self {
+            Self::Key(_) => applied.counted,
+            Self::Other(..) => Counted::Key,
+        }
+    }
+
+    /// Who that is; `None` for a group's where there is none.
     #[must_use]
     pub fn subject(&self, counted: Counted) -> Option<LimitedSubject> {
         match self {

@@ -9,7 +9,9 @@ mod lookup;
 mod observers;
 mod propagation;
 mod shared_cache;
+mod shared_limits;
 mod store;
+mod usage_sums;
 
 pub use clock::{Clock, SystemClock};
 pub use directory::Directory;
@@ -26,4 +28,6 @@ pub use lookup::{KeyLookup, Peek};
 pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};
 pub use shared_cache::{SharedCache, SharedEntry};
+pub use shared_limits::{SharedDecision, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict};
 pub use store::{KeyPage, KeyStore};
+pub use usage_sums::UsageSums;

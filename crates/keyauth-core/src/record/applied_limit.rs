@@ -38,7 +38,7 @@ pub enum Counted {
 #[non_exhaustive]
 pub enum LimitedSubject {
     /// A key.
-    Key(KeyId),
+    Key(TenantId, KeyId),
     /// An owner, as far as its keys are bound to a group.
     Member(TenantId, GroupId, OwnerId),
     /// An owner.
@@ -57,7 +57,7 @@ impl Key {
     pub fn limited(&self, counted: Counted) -> Option<LimitedSubject> {
         let (tenant, owner) = (|| self.tenant.clone(), || self.owner.clone());
         Some(match counted {
-            Counted::Key => LimitedSubject::Key(self.id),
+            Counted::Key => LimitedSubject::Key(tenant(), self.id),
             Counted::Member => LimitedSubject::Member(tenant(), self.group.clone()?, owner()),
             Counted::Owner => LimitedSubject::Owner(tenant(), owner()),
             Counted::Group => LimitedSubject::Group(tenant(), self.group.clone()?),

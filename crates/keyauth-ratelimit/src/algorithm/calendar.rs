@@ -56,11 +56,8 @@ impl Calendar {
     pub(crate) fn standing(&mut self, now: Timestamp, limit: u64, cost: u64) -> Standing {
         let fits = self.fits(now, limit, cost);
         let end = self.period.end.saturating_duration_since(now);
-        let room = match fits {
-            true => Room::Now,
-            false if cost > limit => Room::Never(end),
-            false => Room::After(end),
-        };
+        // Also for what will not fit then: by the next period somebody may have changed the limit.
+        let room = if fits { Room::Now } else { Room::After(end) };
         let resets_after = if self.used == 0 { std::time::Duration::ZERO } else { end };
         let remaining = limit.saturating_sub(self.used);
         Standing { used: self.used, remaining, resets_after, room }

@@ -27,8 +27,8 @@ pub(crate) enum Room {
     Now,
     /// It will, if nobody else comes before.
     After(Duration),
-    /// It costs more than there will ever be; the time is when all there is will be free.
-    Never(Duration),
+    /// It costs more than there will ever be.
+    Never,
 }
 
 /// Nanoseconds, which last for 584 years.

@@ -79,7 +79,7 @@ impl Rolling {
         let room = if self.fits(now, limit, cost) {
             Room::Now
         } else if cost > limit {
-            Room::Never(self.until_free(now, self.total))
+            Room::Never
         } else {
             let above = self.total.saturating_add(cost) - limit;
             Room::After(self.until_free(now, above))

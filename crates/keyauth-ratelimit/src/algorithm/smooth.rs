@@ -64,7 +64,7 @@ impl Smooth {
         let room = if self.fits(now, pace, cost) {
             Room::Now
         } else if cost > pace.burst {
-            Room::Never(Duration::from_nanos(ahead))
+            Room::Never
         } else {
             Room::After(until(cost))
         };

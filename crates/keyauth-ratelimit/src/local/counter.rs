@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use keyauth_core::{Limit, LimitCount, LimitUnit, LimitWindow, Timestamp};
 
-use crate::algorithm::{Calendar, Pace, Rolling, Room, Smooth, Standing, Unit, nanos};
+use crate::algorithm::{Calendar, Pace, Rolling, Room, Smooth, Standing, Unit};
+use crate::answer::SOON;
 
 /// The present, by both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +18,15 @@ pub(super) struct Now {
     pub(super) wall: Timestamp,
 }
 
-/// How often to try again where nothing but the end of a call under way makes room.
-const SOON: Duration = Duration::from_secs(1);
+/// What is asked of a count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) limit: &'a Limit,
+    /// What part of the limit is ours: one in so many.
+    pub(super) share: u64,
+    pub(super) cost: u64,
+    pub(super) now: Now,
+}
 
 #[derive(Debug)]
 pub(super) struct Counter {
@@ -75,21 +83,22 @@ impl Counter {
         same_kind && self.unit == limit.unit && *self.name == *limit.name
     }
 
-    pub(super) fn fits(&mut self, limit: &Limit, cost: u64, now: Now) -> bool {
-        let count = count(limit);
+    pub(super) fn fits(&mut self, asked: &Asked<'_>) -> bool {
+        let (count, cost, now) = (asked.count(), asked.units(), asked.now);
         match &mut self.kind {
             Kind::Rolling(rolling) => rolling.fits(now.uptime, count, cost),
-            Kind::Smooth(smooth) => smooth.fits(now.uptime, &pace(limit), cost),
+            Kind::Smooth(smooth) => smooth.fits(now.uptime, &asked.pace(), cost),
             Kind::Calendar(calendar) => calendar.fits(now.wall, count, cost),
             Kind::AtOnce(under_way) => under_way.load(Ordering::Relaxed) < count,
         }
     }
 
     /// Counts a call that fits.
-    pub(super) fn add(&mut self, limit: &Limit, cost: u64, now: Now) -> Option<Slot> {
+    pub(super) fn add(&mut self, asked: &Asked<'_>) -> Option<Slot> {
+        let cost = asked.units();
         match &mut self.kind {
             Kind::Rolling(rolling) => rolling.add(cost),
-            Kind::Smooth(smooth) => smooth.add(now.uptime, &pace(limit), cost),
+            Kind::Smooth(smooth) => smooth.add(asked.now.uptime, &asked.pace(), cost),
             Kind::Calendar(calendar) => calendar.add(cost),
             Kind::AtOnce(under_way) => {
                 under_way.fetch_add(1, Ordering::Relaxed);
@@ -99,11 +108,11 @@ impl Counter {
         None
     }
 
-    pub(super) fn standing(&mut self, limit: &Limit, cost: u64, now: Now) -> Standing {
-        let count = count(limit);
-        let mut standing = match &mut self.kind {
+    pub(super) fn standing(&mut self, asked: &Asked<'_>) -> Standing {
+        let (count, cost, now) = (asked.count(), asked.units(), asked.now);
+        match &mut self.kind {
             Kind::Rolling(rolling) => rolling.standing(now.uptime, count, cost),
-            Kind::Smooth(smooth) => smooth.standing(now.uptime, &pace(limit), cost),
+            Kind::Smooth(smooth) => smooth.standing(now.uptime, &asked.pace(), cost),
             Kind::Calendar(calendar) => calendar.standing(now.wall, count, cost),
             Kind::AtOnce(under_way) => {
                 let used = under_way.load(Ordering::Relaxed);
@@ -112,11 +121,7 @@ impl Counter {
                 let resets_after = if used == 0 { Duration::ZERO } else { SOON };
                 Standing { used, remaining, resets_after, room }
             }
-        };
-        if let Room::Never(wait) = &mut standing.room {
-            *wait = (*wait).max(length(limit.window));
         }
-        standing
     }
 
     /// Whether nothing would change if it were forgotten.
@@ -135,43 +140,35 @@ impl Counter {
     }
 }
 
-/// What a call counts for a limit.
-pub(super) const fn counted(limit: &Limit, cost: u64) -> u64 {
-    match limit.unit {
-        LimitUnit::Cost => cost,
-        _ => 1,
-    }
-}
-
-const fn count(limit: &Limit) -> u64 {
-    match (limit.count, limit.window) {
-        // Kinds of a later version let nothing through.
-        (
-            LimitCount::AtMost(count),
-            LimitWindow::Rolling(_)
-            | LimitWindow::Smooth { .. }
-            | LimitWindow::Day
-            | LimitWindow::Month
-            | LimitWindow::AtOnce,
-        ) => count,
-        (LimitCount::Unlimited, _) => u64::MAX,
-        _ => 0,
-    }
-}
-
-fn pace(limit: &Limit) -> Pace {
-    match limit.window {
-        LimitWindow::Smooth { period, burst } => Pace::new(count(limit), period, burst),
-        _ => Pace::new(0, Duration::ZERO, 0),
-    }
-}
-
-/// How long to wait where no wait helps: until somebody may have changed the limit.
-fn length(window: LimitWindow) -> Duration {
-    match window {
-        LimitWindow::Rolling(length) | LimitWindow::Smooth { period: length, .. } => {
-            Duration::from_nanos(nanos(length))
+impl Asked<'_> {
+    /// What the call counts for the limit.
+    const fn units(&self) -> u64 {
+        match self.limit.unit {
+            LimitUnit::Cost => self.cost,
+            _ => 1,
         }
-        _ => SOON,
+    }
+
+    /// How much there is: of what is shared at least one, unless there is nothing.
+    fn count(&self) -> u64 {
+        match self.limit.count {
+            LimitCount::AtMost(count) => self.part(count),
+            LimitCount::Unlimited => u64::MAX,
+            // One of a later version lets nothing through.
+            _ => 0,
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        match self.limit.window {
+            LimitWindow::Smooth { period, burst } => {
+                Pace::new(self.count(), period, self.part(burst))
+            }
+            _ => Pace::new(0, Duration::ZERO, 0),
+        }
+    }
+
+    fn part(&self, whole: u64) -> u64 {
+        (whole / self.share.max(1)).max(whole.min(1))
     }
 }

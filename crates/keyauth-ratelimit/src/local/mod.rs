@@ -5,15 +5,16 @@ mod subject;
 mod table;
 
 use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use keyauth_core::{
-    AppliedLimit, Clock, Counted, Denial, Exceeded, LimitDecision, LimitState, Limited,
-    LimitedCall, LimitedSubject, Limiter, LookupError, OwnedCall, Slots, SystemClock, TryAcquire,
-    Within,
+    Clock, Counted, LimitDecision, LimitState, Limited, LimitedCall, LimitedSubject, Limiter,
+    LookupError, OwnedCall, Slots, SystemClock, TryAcquire, Within,
 };
 
 use crate::algorithm::{Room, Standing, nanos};
-use counter::{Now, Slot, counted};
+use crate::answer::exceeded;
+use counter::{Asked, Counter, Now, Slot};
 use subject::{Counts, Subject};
 use table::Table;
 
@@ -75,6 +76,11 @@ impl LocalLimiter {
         self.0.table.len()
     }
 
+    /// Decides by one part in so many of each limit.
+    pub(crate) fn decide_share(&self, call: &LimitedCall<'_>, share: u64) -> LimitDecision {
+        self.locked(call.limited, |locked| locked.decide(call, share))
+    }
+
     fn now(&self) -> Now {
         let clock = &self.0.clock;
         Now { uptime: nanos(clock.uptime()), wall: clock.now() }
@@ -104,15 +110,7 @@ impl LocalLimiter {
 
 /// The kind of whose use each limit counts.
 fn kinds(limited: &Limited) -> impl Iterator<Item = Counted> + '_ {
-    limited.limits().iter().map(|applied| kind(limited, applied))
-}
-
-fn kind(limited: &Limited, applied: &AppliedLimit) -> Counted {
-    match limited {
-        Limited::Key(_) => applied.counted,
-        // One subject, to be locked once.
-        _ => Counted::Key,
-    }
+    limited.limits().iter().map(|applied| limited.counted(applied))
 }
 
 fn place(kind: Counted) -> usize {
@@ -127,94 +125,76 @@ struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// Calls `each` with the count of each limit.
+    /// Calls `each` with the count of each limit, as long as it says so. Says whether it did.
     fn all(
         &mut self,
+        share: u64,
         cost: u64,
-        mut each: impl FnMut(&mut counter::Counter, &AppliedLimit, u64, Now) -> bool,
+        mut each: impl FnMut(usize, &mut Counter, &Asked<'_>) -> bool,
     ) -> bool {
         let mut places = [0; KINDS];
-        for applied in self.limited.limits() {
-            let at = place(kind(self.limited, applied));
+        for (number, applied) in self.limited.limits().iter().enumerate() {
+            let at = place(self.limited.counted(applied));
             let (Some(Some(counts)), Some(place)) = (self.counts.get_mut(at), places.get_mut(at))
             else {
                 // A group's, for a key without one.
                 continue;
             };
-            let counter = counts.counter(&applied.limit, *place, self.now);
+            let asked = Asked { limit: &applied.limit, share, cost, now: self.now };
+            let counter = counts.counter(asked.limit, *place, self.now);
             *place += 1;
-            if !each(counter, applied, counted(&applied.limit, cost), self.now) {
+            if !each(number, counter, &asked) {
                 return false;
             }
         }
         true
     }
 
-    fn decide(&mut self, cost: u64, report: bool) -> LimitDecision {
-        if !self.all(cost, |counter, applied, cost, now| counter.fits(&applied.limit, cost, now)) {
-            return LimitDecision::Exceeded(self.exceeded(cost));
+    fn decide(&mut self, call: &LimitedCall<'_>, share: u64) -> LimitDecision {
+        if !self.all(share, call.cost, |_, counter, asked| counter.fits(asked)) {
+            let (states, wait) = self.states(share, call.cost);
+            return LimitDecision::Exceeded(exceeded(self.limited, states, wait));
         }
         let mut slots: Vec<Slot> = Vec::new();
-        self.all(cost, |counter, applied, cost, now| {
-            slots.extend(counter.add(&applied.limit, cost, now));
+        self.all(share, call.cost, |_, counter, asked| {
+            slots.extend(counter.add(asked));
             true
         });
-        LimitDecision::Within(Within {
-            states: if report {
-                self.states(cost).into_iter().map(|(state, _)| state).collect()
-            } else {
-                Vec::new()
-            },
-            slots: (!slots.is_empty()).then(|| Slots::new(slots)),
-        })
+        let states = if call.report { self.states(share, call.cost).0 } else { Vec::new() };
+        let slots = (!slots.is_empty()).then(|| Slots::new(slots));
+        LimitDecision::Within(Within { states, slots })
     }
 
-    fn exceeded(&mut self, cost: u64) -> Exceeded {
-        let states = self.states(cost);
-        let mut retry_after = std::time::Duration::ZERO;
-        let mut denial = Denial::ConcurrencyLimited;
-        for ((_, standing), applied) in states.iter().zip(self.limited.limits()) {
-            let wait = match standing.room {
-                Room::Now => continue,
-                Room::After(wait) | Room::Never(wait) => wait,
-            };
-            retry_after = retry_after.max(wait);
-            if applied.limit.window != keyauth_core::LimitWindow::AtOnce {
-                denial = Denial::RateLimited;
-            }
-        }
-        let states = states.into_iter().map(|(state, _)| state).collect();
-        Exceeded { denial, retry_after, states }
-    }
-
-    fn states(&mut self, cost: u64) -> Vec<(LimitState, Standing)> {
+    /// How the limits stand, and when a call would pass.
+    fn states(&mut self, share: u64, cost: u64) -> (Vec<LimitState>, Option<Duration>) {
         let mut states = Vec::with_capacity(self.limited.limits().len());
-        self.all(cost, |counter, applied, cost, now| {
-            let standing = counter.standing(&applied.limit, cost, now);
-            let Standing { used, remaining, resets_after, room } = standing;
+        let mut passes_after = Some(Duration::ZERO);
+        self.all(share, cost, |at, counter, asked| {
+            let Standing { used, remaining, resets_after, room } = counter.standing(asked);
+            passes_after = match room {
+                Room::Now => passes_after,
+                Room::After(wait) => passes_after.map(|other| other.max(wait)),
+                Room::Never => None,
+            };
             let exceeded = room != Room::Now;
-            let at = states.len();
-            states.push((LimitState { at, used, remaining, resets_after, exceeded }, standing));
+            states.push(LimitState { at, used, remaining, resets_after, exceeded });
             true
         });
-        states
+        (states, passes_after)
     }
 }
 
 impl Limiter for LocalLimiter {
     fn try_acquire(&self, call: &LimitedCall<'_>) -> TryAcquire {
-        TryAcquire::Decided(
-            self.locked(call.limited, |locked| locked.decide(call.cost, call.report)),
-        )
+        TryAcquire::Decided(self.decide_share(call, 1))
     }
 
     async fn acquire(&self, call: OwnedCall) -> Result<LimitDecision, LookupError> {
-        Ok(self.locked(&call.limited, |locked| locked.decide(call.cost, call.report)))
+        Ok(self.decide_share(&call.borrow(), 1))
     }
 
     async fn usage(&self, limited: Limited) -> Result<Vec<LimitState>, LookupError> {
-        let states = self.locked(&limited, |locked| locked.states(0));
-        Ok(states.into_iter().map(|(state, _)| state).collect())
+        Ok(self.locked(&limited, |locked| locked.states(1, 0).0))
     }
 
     async fn reset(&self, subject: &LimitedSubject) -> Result<(), LookupError> {

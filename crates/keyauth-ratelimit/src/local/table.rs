@@ -91,6 +91,7 @@ fn is_idle(subject: &Subject, now: Now) -> bool {
 mod tests {
     use keyauth_core::{Limit, Timestamp};
 
+    use super::super::counter::Asked;
     use super::*;
 
     #[test]
@@ -104,7 +105,8 @@ mod tests {
         let again = table.get(name(), 0, now);
         let limit = Limit::per_second(1);
         let mut counts = again.lock().expect("it is there");
-        counts.counter(&limit, 0, now).add(&limit, 1, now);
+        let asked = Asked { limit: &limit, share: 1, cost: 1, now };
+        counts.counter(&limit, 0, now).add(&asked);
         drop(counts);
         table.sweep(now);
         assert!(again.lock().is_some() && table.len() == 1, "what counts is kept");

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keyauth_core::{
-    Counted, Denial, Limit, LimitState, LimitSubject, Limited, Limiter, NewKey, TimeZone, Timestamp,
+    Counted, Denial, Limit, LimitState, LimitSubject, Limiter, NewKey, TimeZone, Timestamp,
 };
 use keyauth_ratelimit::LocalLimiter;
 use keyauth_testkit::FakeClock;
 
-use crate::world::{decide, exceeded, key, passes, passing, record, within};
+use crate::world::{decide, exceeded, key, limited, passes, passing, within};
 
 fn at(clock: &FakeClock, seconds: i64) {
     clock.set_wall(Timestamp::from_unix_seconds(seconds));
@@ -45,7 +45,7 @@ fn who_is_refused_by_one_limit_is_counted_by_none() {
     let (limiter, _) = limiter();
     let own = NewKey::named("any").owner("ada").group("plan").limit(Limit::per_minute(3));
     let all = [Limit::per_hour(1_000), Limit::per_day(1_000), Limit::at_once(1_000)];
-    let limited = Limited::Key(record(own, &all[..1], &all[1..2], &all[2..]));
+    let limited = limited(own, &all[..1], &all[1..2], &all[2..]);
     let mut kept = Vec::new();
     for _ in 0..3 {
         kept.push(within(decide(&limiter, &limited, 1)));
@@ -69,7 +69,7 @@ fn many_subjects_in_one_decision_neither_lock_up_nor_miscount() {
             Limit::per_hour(500).named("member").for_each(LimitSubject::Owner),
             Limit::per_hour(1_500).named("group"),
         ];
-        Limited::Key(record(new, &owner, &group, &[Limit::per_hour(2_000).named("tenant")]))
+        limited(new, &owner, &group, &[Limit::per_hour(2_000).named("tenant")])
     };
     let keys: Vec<_> = ["a", "b", "c", "d"]
         .iter()
@@ -197,19 +197,6 @@ fn places_at_once_come_back_when_the_last_holder_lets_go() {
     });
     panicked.join().expect_err("it panicked");
     assert!(passes(&limiter, &limited));
-}
-
-#[test]
-fn a_limit_that_is_changed_goes_on_counting() {
-    let (limiter, _) = limiter();
-    let new = NewKey::named("any").limit(Limit::per_day(2));
-    let before = record(new, &[], &[], &[]);
-    let mut after = (*before).clone();
-    after.limits[0].limit = Limit::per_day(5);
-    let (before, after) = (Limited::Key(before), Limited::Key(Arc::new(after)));
-    assert_eq!(passing(&limiter, &before, 5), 2);
-    assert_eq!(passing(&limiter, &after, 5), 3, "the two from before count");
-    assert!(!passes(&limiter, &before));
 }
 
 #[test]

@@ -3,5 +3,6 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod adversary;
+mod conformance;
 mod local;
 mod world;

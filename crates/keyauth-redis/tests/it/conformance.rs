@@ -1,10 +1,12 @@
 //! Both clients, with one server and with a cluster.
 
 mod deadpool {
-    use keyauth_redis::{RedisCache, RedisHints};
+    use keyauth_core::Background;
+    use keyauth_ratelimit::FleetLimiter;
+    use keyauth_redis::{RedisCache, RedisHints, RedisLimits};
     use keyauth_testkit::RedisKeyspace;
 
-    use crate::world::{deadpool, hints_over_clients, in_keyspace};
+    use crate::world::{deadpool, fleet, hints_over_clients, in_keyspace};
 
     async fn cache() -> (RedisCache, ()) {
         let space = RedisKeyspace::create().await;
@@ -17,15 +19,24 @@ mod deadpool {
         (hints_over_clients(&redis, &[space.url().to_owned()]), ())
     }
 
+    async fn limiter() -> (FleetLimiter<RedisLimits>, (RedisKeyspace, Background)) {
+        let space = RedisKeyspace::create().await;
+        let (limiter, background) = fleet(&in_keyspace(deadpool(space.url()), &space));
+        (limiter, (space, background))
+    }
+
     keyauth_testkit::shared_cache_conformance!(cache);
     keyauth_testkit::hints_conformance!(hints);
+    keyauth_testkit::limiter_conformance!(limiter);
 }
 
 mod deadpool_cluster {
-    use keyauth_redis::{RedisCache, RedisHints};
+    use keyauth_core::Background;
+    use keyauth_ratelimit::FleetLimiter;
+    use keyauth_redis::{RedisCache, RedisHints, RedisLimits};
     use keyauth_testkit::RedisServers;
 
-    use crate::world::{PATIENT, deadpool_cluster, hints_over_clients};
+    use crate::world::{PATIENT, deadpool_cluster, fleet, hints_over_clients};
 
     async fn cache() -> (RedisCache, RedisServers) {
         let servers = RedisServers::start_cluster().await;
@@ -38,15 +49,24 @@ mod deadpool_cluster {
         (hints_over_clients(&redis, &servers.urls()), servers)
     }
 
+    async fn limiter() -> (FleetLimiter<RedisLimits>, (RedisServers, Background)) {
+        let servers = RedisServers::start_cluster().await;
+        let (limiter, background) = fleet(&deadpool_cluster(&servers).with_timeout(PATIENT));
+        (limiter, (servers, background))
+    }
+
     keyauth_testkit::shared_cache_conformance!(cache);
     keyauth_testkit::hints_conformance!(hints);
+    keyauth_testkit::limiter_conformance!(limiter);
 }
 
 mod fred {
-    use keyauth_redis::{Redis, RedisCache, RedisHints};
+    use keyauth_core::Background;
+    use keyauth_ratelimit::FleetLimiter;
+    use keyauth_redis::{Redis, RedisCache, RedisHints, RedisLimits};
     use keyauth_testkit::RedisKeyspace;
 
-    use crate::world::{fred, hints_over_fred, in_keyspace};
+    use crate::world::{fleet, fred, hints_over_fred, in_keyspace};
 
     async fn cache() -> (RedisCache, ()) {
         let space = RedisKeyspace::create().await;
@@ -61,15 +81,25 @@ mod fred {
         (hints_over_fred(&redis, &client), ())
     }
 
+    async fn limiter() -> (FleetLimiter<RedisLimits>, (RedisKeyspace, Background)) {
+        let space = RedisKeyspace::create().await;
+        let redis = Redis::from(fred(space.url()).await);
+        let (limiter, background) = fleet(&in_keyspace(redis, &space));
+        (limiter, (space, background))
+    }
+
     keyauth_testkit::shared_cache_conformance!(cache);
     keyauth_testkit::hints_conformance!(hints);
+    keyauth_testkit::limiter_conformance!(limiter);
 }
 
 mod fred_cluster {
-    use keyauth_redis::{Redis, RedisCache, RedisHints};
+    use keyauth_core::Background;
+    use keyauth_ratelimit::FleetLimiter;
+    use keyauth_redis::{Redis, RedisCache, RedisHints, RedisLimits};
     use keyauth_testkit::RedisServers;
 
-    use crate::world::{PATIENT, fred_cluster, hints_over_fred};
+    use crate::world::{PATIENT, fleet, fred_cluster, hints_over_fred};
 
     async fn cache() -> (RedisCache, RedisServers) {
         let servers = RedisServers::start_cluster().await;
@@ -84,6 +114,14 @@ mod fred_cluster {
         (hints_over_fred(&redis, &client), servers)
     }
 
+    async fn limiter() -> (FleetLimiter<RedisLimits>, (RedisServers, Background)) {
+        let servers = RedisServers::start_cluster().await;
+        let redis = Redis::from(fred_cluster(&servers).await).with_timeout(PATIENT);
+        let (limiter, background) = fleet(&redis);
+        (limiter, (servers, background))
+    }
+
     keyauth_testkit::shared_cache_conformance!(cache);
     keyauth_testkit::hints_conformance!(hints);
+    keyauth_testkit::limiter_conformance!(limiter);
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use keyauth_core::{Background, Limiter};
+use keyauth_ratelimit::{FleetLimiter, WhenAway};
 use keyauth_redis::deadpool_redis::redis::Client as RedisClient;
 use keyauth_redis::deadpool_redis::{self, cluster};
 use keyauth_redis::fred::clients::Client as FredClient;
 use keyauth_redis::fred::interfaces::ClientLike;
 use keyauth_redis::fred::types::Builder;
 use keyauth_redis::fred::types::config::{Config, ReconnectPolicy, ServerConfig};
-use keyauth_redis::{Redis, RedisHints};
+use keyauth_redis::{Redis, RedisHints, RedisLimits};
 use keyauth_testkit::{RedisKeyspace, RedisServers};
 
 /// Long enough for a machine that does a hundred other things.
@@ -90,4 +92,11 @@ pub(crate) fn hints_over_clients(redis: &Redis, urls: &[String]) -> (RedisHints,
 pub(crate) fn hints_over_fred(redis: &Redis, client: &FredClient) -> (RedisHints, RedisHints) {
     let hints = || RedisHints::over_fred(redis, client);
     (hints(), hints())
+}
+
+/// The limiter of one instance, which says nothing where Redis does not.
+pub(crate) fn fleet(redis: &Redis) -> (FleetLimiter<RedisLimits>, Background) {
+    let limiter = FleetLimiter::new(RedisLimits::new(redis)).when_away(WhenAway::Closed);
+    let background = limiter.start();
+    (limiter, background)
 }

@@ -3,6 +3,7 @@
 pub mod change_feed;
 mod clock;
 pub mod key_store;
+pub mod limiter;
 pub mod shared;
 
 pub use clock::check_clock;
@@ -99,6 +100,33 @@ macro_rules! shared_cache_conformance {
         async fn $case() {
             let (cache, _guard) = $open().await;
             $crate::conformance::shared::$case(cache).await;
+        }
+    )*};
+}
+
+/// Runs the conformance suite of [`Limiter`](keyauth_core::Limiter), one test a case.
+///
+/// It takes a function that gives a limiter, and whatever must live as long.
+#[macro_export]
+macro_rules! limiter_conformance {
+    ($open:path) => {
+        $crate::limiter_conformance! { $open:
+            a_limit_lets_through_exactly_its_count,
+            a_call_that_one_limit_refuses_is_counted_by_none,
+            who_waits_as_told_passes,
+            costs_are_taken_as_a_whole,
+            the_ends_of_the_scale_are_sane,
+            a_limit_that_is_changed_goes_on_counting,
+            places_at_once_come_back,
+            what_was_used_is_told_and_reset,
+            names_that_look_alike_are_not_one,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (limiter, _guard) = $open().await;
+            $crate::conformance::limiter::$case(limiter).await;
         }
     )*};
 }

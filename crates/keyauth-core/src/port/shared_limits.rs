@@ -1,0 +1,118 @@
+//! Limits that several instances count together.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use crate::{LimitState, Limited, LimitedSubject, LookupError, Timestamp};
+
+/// Counts for all instances together.
+///
+/// # Contract
+///
+/// * A decision is one step over all limits: what one of them refuses is counted by none.
+/// * Time is the counter's own, the same for all instances, and is told with each decision. Where
+///   it goes back by a window at most it stands still until it is there again; where it goes back
+///   further, what was counted counts as of now. No period that has ended opens again.
+/// * It has a deadline of its own, of some tens of milliseconds, which requests wait for; and
+///   while it is known to be away it fails at once.
+/// * A count of a day or month that is not there is asked for, and nothing is admitted before.
+/// * Places among calls at once that nobody [renews](SharedLimits::keep) come back by themselves.
+/// * No two subjects share a count, whatever characters their names have.
+///
+/// Checked by `keyauth_testkit::shared_limits_conformance!`.
+pub trait SharedLimits: Debug + Send + Sync {
+    /// Decides over all limits of a call, and counts it where it is within them.
+    fn decide(
+        &self,
+        question: &SharedQuestion,
+    ) -> impl Future<Output = Result<SharedDecision, LookupError>> + Send;
+
+    /// How the limits stand, without counting anything.
+    fn look(
+        &self,
+        limited: &Limited,
+    ) -> impl Future<Output = Result<SharedDecision, LookupError>> + Send;
+
+    /// Keeps places for longer.
+    fn keep(
+        &self,
+        places: &[SharedPlace],
+        lease: Duration,
+    ) -> impl Future<Output = Result<(), LookupError>> + Send;
+
+    /// Gives places back.
+    fn give_back(
+        &self,
+        places: &[SharedPlace],
+    ) -> impl Future<Output = Result<(), LookupError>> + Send;
+
+    /// Forgets what somebody has used, but for what is under way.
+    fn reset(
+        &self,
+        subject: &LimitedSubject,
+    ) -> impl Future<Output = Result<(), LookupError>> + Send;
+
+    /// Says that an instance is there, for as long as said, and how many are.
+    fn beat(
+        &self,
+        instance: &str,
+        lasts: Duration,
+    ) -> impl Future<Output = Result<u64, LookupError>> + Send;
+}
+
+/// A call, as shared limits are asked about it.
+#[derive(Clone, Debug)]
+pub struct SharedQuestion {
+    /// Whose limits.
+    pub limited: Limited,
+    /// What it costs, for limits that count that.
+    pub cost: u64,
+    /// The name of its places among those at once, which no other call has.
+    pub place: u128,
+    /// How long those are its own without being renewed.
+    pub lease: Duration,
+    /// What counts of days and months begin with that are not there, in the order of the limits;
+    /// `None` to be asked.
+    pub seeds: Vec<Option<u64>>,
+}
+
+/// What shared limits say.
+#[derive(Clone, Debug)]
+pub struct SharedDecision {
+    /// When it was decided, by the time of whoever counts.
+    pub at: Timestamp,
+    /// What was decided.
+    pub verdict: SharedVerdict,
+    /// How the limits stand after it, in their order.
+    pub states: Vec<LimitState>,
+}
+
+/// What shared limits decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SharedVerdict {
+    /// The call is within all limits and was counted.
+    Within {
+        /// The places among those at once that it has now.
+        places: Vec<SharedPlace>,
+    },
+    /// It exceeds limits and was not counted. One like it would pass after this time, if nobody
+    /// else came before; there is none where none ever would.
+    Exceeded(Option<Duration>),
+    /// Nothing is decided: counts are not there, and what they begin with must be given.
+    Unseeded {
+        /// Of which limits.
+        limits: Vec<usize>,
+    },
+}
+
+/// A place among calls at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedPlace {
+    /// Among whose.
+    pub subject: LimitedSubject,
+    /// By which limit.
+    pub limit: String,
+    /// The name of the call's places.
+    pub place: u128,
+}
