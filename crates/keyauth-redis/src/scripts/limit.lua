@@ -29,7 +29,7 @@ local function rolling(limit, stored)
         -- Or further: what was counted counts as of now.
         for at = 0, PARTS do total, counts[at] = total + counts[at], 0 end
         counts[current % (PARTS + 1)] = total
-        total = 0
+        total, limit.jumped = 0, true
     else
         for part = math.max(newest + 1, current - PARTS), current do
             counts[part % (PARTS + 1)] = 0
@@ -49,10 +49,10 @@ local function rolling(limit, stored)
     if total + limit.cost > limit.count then
         limit.wait = limit.cost > limit.count and NEVER or until_free(total + limit.cost - limit.count)
     end
-    return function()
+    return function(cost)
         local at = current % (PARTS + 1)
-        counts[at] = counts[at] + limit.cost
-        limit.used, limit.remaining = total + limit.cost, limit.count - total - limit.cost
+        counts[at] = counts[at] + cost
+        limit.used, limit.remaining = total + cost, math.max(limit.count - total - cost, 0)
         limit.resets = until_free(1)
         local ends = width * (PARTS + 2)
         return struct.pack('>' .. string.rep('d', PARTS + 2), current, counts[0], unpack(counts)), ends
@@ -64,8 +64,9 @@ local function smooth(limit, stored)
     local interval, burst = limit[1], limit[2]
     local tolerance = burst * interval
     local arrived = stored and struct.unpack('>d', stored) or 0
-    -- No further ahead than can be, or the clock has gone back.
+    -- No further ahead than can be, unless the clock has gone back.
     local ahead = math.min(math.max(arrived - now, 0), tolerance)
+    limit.jumped = arrived - now > tolerance
     local function stand()
         limit.remaining = math.floor((tolerance - ahead) / interval)
         limit.used = burst - limit.remaining
@@ -78,10 +79,10 @@ local function smooth(limit, stored)
     elseif after > tolerance then
         limit.wait = after - tolerance
     end
-    return function()
-        ahead = after
+    return function(cost)
+        ahead = ahead + cost * interval
         stand()
-        return struct.pack('>d', now + after), after
+        return struct.pack('>d', now + ahead), ahead
     end
 end
 
@@ -99,7 +100,7 @@ local function calendar(limit, stored)
             -- The clock has gone back: no period before this one opens again.
             first, last, used = began, ended, count
         elseif began >= first then
-            used = count
+            used, limit.jumped = count, began > first
         end
     elseif limit.seed == '' then
         limit.unseeded = true
@@ -109,8 +110,8 @@ local function calendar(limit, stored)
     limit.used, limit.remaining = used, math.max(limit.count - used, 0)
     limit.resets = used > 0 and last - now or 0
     if used + limit.cost > limit.count then limit.wait = last - now end
-    return function()
-        limit.used, limit.remaining = used + limit.cost, limit.count - used - limit.cost
+    return function(cost)
+        limit.used, limit.remaining = used + cost, math.max(limit.count - used - cost, 0)
         limit.resets = limit.used > 0 and last - now or 0
         -- A day longer than it counts, so that it is not taken for lost.
         return struct.pack('>ddd', first, last, limit.used), last - now + 86400000000
@@ -157,9 +158,11 @@ for at = 4, #ARGV, 10 do
     limits[#limits + 1] = limit
 end
 
-if verdict == 0 and taking then
-    for _, limit in ipairs(limits) do
-        local stored, ends = limit.take()
+for _, limit in ipairs(limits) do
+    -- What a jump of the clock has moved is written also where nothing is counted, or it would be
+    -- moved again and again.
+    if taking and verdict < 2 and (verdict == 0 or limit.jumped) then
+        local stored, ends = limit.take(verdict == 0 and limit.cost or 0)
         if stored then
             redis.call('HSET', limit.key, limit.field, stored)
             ends = math.ceil(ends / 1000) + 1

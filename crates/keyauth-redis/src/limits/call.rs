@@ -1,0 +1,172 @@
+//! One question to the script, and its answer.
+
+use std::time::Duration;
+
+use keyauth_core::{
+    AppliedLimit, LimitCount, LimitState, LimitUnit, LimitWindow, LimitedSubject, Period,
+    SharedDecision, SharedPlace, SharedQuestion, SharedVerdict, Timestamp,
+};
+
+use super::name::{name, name_of_places};
+
+/// Into how many parts a rolling window is cut; the script knows the same number.
+const PARTS: u64 = 20;
+/// The largest count that Lua's numbers are exact to.
+const MOST: u64 = 1 << 53;
+
+/// What the script is asked.
+pub(super) struct Call {
+    pub(super) keys: Vec<String>,
+    pub(super) arguments: Vec<String>,
+    /// Which limits, by their places among all.
+    asked: Vec<usize>,
+    places: Vec<SharedPlace>,
+}
+
+impl Call {
+    /// `None` where there is nothing to ask.
+    pub(super) fn new(
+        prefix: &str,
+        taking: bool,
+        question: &SharedQuestion,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let how = if taking { "take" } else { "look" };
+        let arguments =
+            vec![how.to_owned(), format!("{:032x}", question.place), micros(question.lease)];
+        let mut call = Self { keys: vec![], arguments, asked: vec![], places: vec![] };
+        for (at, applied) in question.limited.limits().iter().enumerate() {
+            let Some(subject) = question.limited.subject(question.limited.counted(applied)) else {
+                continue;
+            };
+            let seed = question.seeds.get(at).copied().flatten();
+            call.push(prefix, &subject, applied, question, seed, now);
+            call.asked.push(at);
+        }
+        (!call.asked.is_empty()).then_some(call)
+    }
+
+    fn push(
+        &mut self,
+        prefix: &str,
+        subject: &LimitedSubject,
+        applied: &AppliedLimit,
+        question: &SharedQuestion,
+        seed: Option<u64>,
+        now: Timestamp,
+    ) {
+        let limit = &applied.limit;
+        let count = match limit.count {
+            LimitCount::AtMost(count) => count.min(MOST),
+            LimitCount::Unlimited => MOST,
+            // Of a later version: nothing.
+            _ => 0,
+        };
+        let (cost, unit) = match limit.unit {
+            LimitUnit::Cost => (question.cost, "cost"),
+            _ => (1, "requests"),
+        };
+        let zone = &limit.zone;
+        let mut numbers = [0; 4];
+        let (kind, shape) = match limit.window {
+            LimitWindow::Rolling(window) => {
+                let window = whole_micros(window);
+                numbers[0] = i64::try_from(window.div_ceil(PARTS).max(1)).unwrap_or(i64::MAX);
+                ("rolling", format!("rolling {window}"))
+            }
+            LimitWindow::Smooth { period, burst } => {
+                let burst = if count == 0 { 0 } else { burst.min(MOST) };
+                let interval = whole_micros(period).div_ceil(count.max(1)).max(1);
+                numbers = [interval, burst, 0, 0].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+                ("smooth", "smooth".to_owned())
+            }
+            LimitWindow::Day => {
+                numbers = around(now, |at| zone.day(at));
+                ("calendar", format!("day {zone}"))
+            }
+            LimitWindow::Month => {
+                numbers = around(now, |at| zone.month(at));
+                ("calendar", format!("month {zone}"))
+            }
+            _ => ("at_once", String::new()),
+        };
+        let key = if kind == "at_once" {
+            let place = SharedPlace {
+                subject: subject.clone(),
+                limit: limit.name.clone(),
+                place: question.place,
+            };
+            let name = name_of_places(prefix, &place);
+            self.places.push(place);
+            name
+        } else {
+            name(prefix, subject)
+        };
+        let known = self.keys.iter().position(|known| *known == key);
+        let index = known.unwrap_or_else(|| {
+            self.keys.push(key);
+            self.keys.len() - 1
+        });
+        self.arguments.extend([kind.to_owned(), (index + 1).to_string()]);
+        // A name has no spaces, so that no other one and shape add up to the same.
+        self.arguments.push(format!("{} {unit} {shape}", limit.name));
+        self.arguments.extend([count.to_string(), cost.min(MOST).to_string()]);
+        self.arguments.extend(numbers.map(|number| number.to_string()));
+        self.arguments.push(seed.map_or_else(String::new, |seed| seed.min(MOST).to_string()));
+    }
+
+    /// What the script has answered, or what time it is where the caller's clock is wrong.
+    pub(super) fn read(self, answer: &[u8]) -> Option<Result<SharedDecision, Timestamp>> {
+        let answer = std::str::from_utf8(answer).ok()?;
+        let mut numbers = answer.split(' ').map(str::parse::<i64>);
+        let mut next = || numbers.next()?.ok();
+        let (at, verdict) = (Timestamp::from_micros(next()?), next()?);
+        if verdict == 3 {
+            return Some(Err(at));
+        }
+        let mut states = Vec::with_capacity(self.asked.len());
+        let (mut wait, mut ever, mut unseeded) = (0, true, Vec::new());
+        for at in &self.asked {
+            let (used, remaining, resets) = (next()?, next()?, next()?);
+            let (waits, seedless) = (next()?, next()?);
+            ever &= waits != -2;
+            wait = wait.max(waits);
+            if seedless == 1 {
+                unseeded.push(*at);
+            }
+            states.push(LimitState {
+                at: *at,
+                used: u64::try_from(used).ok()?,
+                remaining: u64::try_from(remaining).ok()?,
+                resets_after: Duration::from_micros(u64::try_from(resets).ok()?),
+                exceeded: waits != -1,
+            });
+        }
+        let verdict = match verdict {
+            0 => SharedVerdict::Within { places: self.places },
+            1 if ever => {
+                SharedVerdict::Exceeded(Some(Duration::from_micros(u64::try_from(wait).ok()?)))
+            }
+            1 => SharedVerdict::Exceeded(None),
+            2 => SharedVerdict::Unseeded { limits: unseeded },
+            _ => return None,
+        };
+        Some(Ok(SharedDecision { at, verdict, states }))
+    }
+}
+
+/// The edges of the period before, of that of a time, and of the next.
+fn around(now: Timestamp, period: impl Fn(Timestamp) -> Period) -> [i64; 4] {
+    let this = period(now);
+    let before = period(Timestamp::from_micros(this.start.as_micros().saturating_sub(1)));
+    let next = period(this.end);
+    [before.start, this.start, this.end, next.end].map(Timestamp::as_micros)
+}
+
+fn whole_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX)
+}
+
+pub(super) fn micros(duration: Duration) -> String {
+    whole_micros(duration).to_string()
+}
