@@ -20,7 +20,7 @@ use name::{name, name_of_places};
 
 const DECIDE: Script = Script {
     text: include_str!("../scripts/limit.lua"),
-    sha1: "bc29cd40e438c2b9c1e098107e64355e08e61676",
+    sha1: "dc0503e7717c1613bf0b7e0abb0d966df810d0ea",
 };
 const BEAT: Script = Script {
     text: include_str!("../scripts/beat.lua"),

@@ -155,6 +155,16 @@ async fn no_schedule_exceeds_a_limit_in_any_window() {
             assert!(most_in_any(&log, length) <= burst + part, "in {length} us");
         }
     }
+    // So quick that what is left of a division counts.
+    let quick = limited_key([Limit::smooth(3, Duration::from_micros(10), 3)]);
+    let mut log = Log::new();
+    for _ in 0..300 {
+        simulation.wait(1).await;
+        if simulation.passes(&quick, 1).await {
+            log.push((simulation.now, 1));
+        }
+    }
+    assert!(most_in_any(&log, 100) <= 3 + 30);
     // The bounds are reached.
     let (rolling, smooth) = (limited_key([Limit::per_second(7)]), Duration::from_secs(1));
     let smooth = limited_key([Limit::smooth(10, smooth, 5)]);
@@ -230,6 +240,8 @@ async fn days_and_months_are_the_zones_and_open_once() {
     assert_eq!(simulation.passing(&limited, 5).await, 2);
     simulation.set(midnight + 22 * 3_600 * SECOND);
     assert_eq!(simulation.passing(&limited, 5).await, 0, "the day before does not open again");
+    simulation.set(midnight + 23 * 3_600 * SECOND + 1);
+    assert_eq!(simulation.passing(&limited, 5).await, 0, "nor does this one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -165,7 +165,8 @@ for _, limit in ipairs(limits) do
         local stored, ends = limit.take(verdict == 0 and limit.cost or 0)
         if stored then
             redis.call('HSET', limit.key, limit.field, stored)
-            ends = math.ceil(ends / 1000) + 1
+            -- A minute longer than it counts, for clocks that are set back a little.
+            ends = math.ceil(ends / 1000) + 60000
             if redis.call('PTTL', limit.key) < ends then
                 redis.call('PEXPIRE', limit.key, string.format('%.0f', ends))
             end
