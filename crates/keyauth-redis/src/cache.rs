@@ -19,7 +19,7 @@ const LONGEST_TEXT: &str = "262143";
 /// [`Versions::is_newer_than`]. Versions are compared in halves, since Lua's numbers are exact to
 /// 2^53 only, and its order of strings is that of the server's locale. Whatever else is there is
 /// overwritten.
-const PUT: Script = Script {
+pub(crate) const PUT: Script = Script {
     text: include_str!("scripts/put.lua"),
     sha1: "9d66c23ebd998150aeaf20415170aaaa7300ee69",
 };

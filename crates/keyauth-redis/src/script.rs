@@ -7,3 +7,16 @@ pub(crate) struct Script {
     /// In hexadecimal. Where it is wrong the text is sent with each call, which a test notices.
     pub(crate) sha1: &'static str,
 }
+
+#[cfg(test)]
+mod tests {
+    use keyauth_testkit::RedisServers;
+
+    #[tokio::test]
+    async fn redis_calls_scripts_by_the_names_written_beside_them() {
+        let servers = RedisServers::start().await;
+        for script in [crate::cache::PUT, crate::limits::DECIDE, crate::limits::BEAT] {
+            assert_eq!(servers.ask(0, &["SCRIPT", "LOAD", script.text]), script.sha1);
+        }
+    }
+}

@@ -37,6 +37,14 @@ const ATTEMPTS: usize = 2;
 /// that renews places among calls at once, and counts the instances.
 pub struct FleetLimiter<S>(Arc<Inner<S>>);
 
+/// Why there is no answer.
+enum Unanswered {
+    /// Nobody can be asked.
+    Away(LookupError),
+    /// It is not known what was used, and nothing may be decided without.
+    Unknown(LookupError),
+}
+
 /// What is decided while nobody can be asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -87,7 +95,8 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
     }
 
     /// Has counts of days and months that are not there begin with what was recorded: losing
-    /// Redis reopens none of them then. Without, they begin with nothing.
+    /// Redis reopens none of them then. Where that is not known either, there is no answer.
+    /// Without sums, they begin with nothing.
     ///
     /// # Panics
     ///
@@ -103,7 +112,7 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
         self
     }
 
-    async fn ask(&self, call: &OwnedCall, place: u128) -> Result<SharedDecision, LookupError> {
+    async fn ask(&self, call: &OwnedCall, place: u128) -> Result<SharedDecision, Unanswered> {
         let inner = &self.0;
         let count = call.limited.limits().len();
         let unknown = inner.sums.as_ref().map_or(Some(0), |_| None);
@@ -115,16 +124,18 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
             seeds: vec![unknown; count],
         };
         for _ in 0..ATTEMPTS {
-            let decision = inner.shared.decide(&question).await?;
+            let decision = inner.shared.decide(&question).await.map_err(Unanswered::Away)?;
             let SharedVerdict::Unseeded { limits } = &decision.verdict else { return Ok(decision) };
             for at in limits {
-                let seed = self.sum(&call.limited, *at, &decision).await?;
+                let seed = self.sum(&call.limited, *at, &decision).await;
+                let seed = seed.map_err(Unanswered::Unknown)?;
                 if let Some(place) = question.seeds.get_mut(*at) {
                     *place = Some(seed);
                 }
             }
         }
-        Err(LookupError::unavailable("counts went as often as they were given"))
+        let lost = "counts went as often as they were given";
+        Err(Unanswered::Unknown(LookupError::unavailable(lost)))
     }
 
     /// What was recorded of the use that a limit counts.
@@ -199,7 +210,10 @@ impl<S: SharedLimits + 'static> Limiter for FleetLimiter<S> {
     async fn acquire(&self, call: OwnedCall) -> Result<LimitDecision, LookupError> {
         match self.ask(&call, self.0.places.next()).await {
             Ok(decision) => Ok(self.decided(&call, decision)),
-            Err(error) => self.away(&call, error),
+            Err(Unanswered::Away(error)) => self.away(&call, error),
+            // Also where everything is open: a day that was lost would be reopened by a database
+            // that is away.
+            Err(Unanswered::Unknown(error)) => Err(error),
         }
     }
 

@@ -18,11 +18,11 @@ use crate::script::Script;
 use call::{Call, micros};
 use name::{name, name_of_places};
 
-const DECIDE: Script = Script {
+pub(crate) const DECIDE: Script = Script {
     text: include_str!("../scripts/limit.lua"),
     sha1: "dc0503e7717c1613bf0b7e0abb0d966df810d0ea",
 };
-const BEAT: Script = Script {
+pub(crate) const BEAT: Script = Script {
     text: include_str!("../scripts/beat.lua"),
     sha1: "182b45a8c9d258d70129a64010bf47b440b7f359",
 };

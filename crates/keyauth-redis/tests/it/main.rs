@@ -5,6 +5,7 @@
 mod away;
 mod conformance;
 mod fence;
+mod limits;
 mod listening;
 mod names;
 mod rights;

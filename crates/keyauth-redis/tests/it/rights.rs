@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use keyauth_core::{Change, ChangeObserver, Hints, KeyDigest, SharedCache, SharedEntry};
-use keyauth_core::{Version, Versions};
+use keyauth_core::{
+    Change, ChangeObserver, Counted, Hints, KeyDigest, Limit, LimitDecision, Limiter, SharedCache,
+    SharedEntry, Version, Versions,
+};
 use keyauth_redis::{Redis, RedisCache, RedisHints};
 use keyauth_testkit::RedisServers;
+use keyauth_testkit::conformance::limiter::{decide, limited_key};
 use tokio::time::{sleep, timeout};
 
-use crate::world::{PATIENT, clients, deadpool, deadpool_cluster_at, fred, fred_cluster_as};
+use crate::world::{PATIENT, clients, deadpool, deadpool_cluster_at, fleet, fred, fred_cluster_as};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -53,6 +56,22 @@ async fn everything_works(client: &str, redis: &Redis, hints: &RedisHints) {
     let found = cache.get("history", &digest).await.expect("an answer");
     assert_eq!(found.as_deref(), Some(b"sealed".as_slice()), "{client}");
     cache.remove("history", &digest).await.expect("removed");
+    let (limiter, background) = fleet(redis);
+    let limits = [
+        Limit::per_hour(9),
+        Limit::smooth(9, Duration::from_secs(1), 9),
+        Limit::per_day(9),
+        Limit::at_once(9),
+    ];
+    let limited = limited_key(limits);
+    let decision = decide(&limiter, &limited, 1).await;
+    assert!(matches!(decision, LimitDecision::Within(_)), "{client}");
+    drop(decision);
+    limiter.usage(limited.clone()).await.expect("an answer");
+    let subject = limited.subject(Counted::Key).expect("a key");
+    limiter.reset(&subject).await.expect("reset");
+    sleep(Duration::from_millis(200)).await;
+    background.shutdown().await;
     // The first sign is that it listens.
     timeout(PATIENCE, hints.receive()).await.unwrap_or_else(|_| panic!("{client} is deaf"));
     sleep(Duration::from_millis(200)).await;

@@ -1,0 +1,202 @@
+//! Limits that a fleet counts in Redis: what becomes of them when it is away (L5, L12, F1).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use keyauth_core::{
+    Limit, LimitDecision, LimitUnit, Limited, LimitedCall, LimitedSubject, Limiter, LookupError,
+    Period, UsageSums,
+};
+use keyauth_ratelimit::{FleetLimiter, WhenAway};
+use keyauth_redis::{Redis, RedisLimits};
+use keyauth_testkit::RedisServers;
+use keyauth_testkit::conformance::limiter::{decide, limited_key};
+use tokio::time::{sleep, timeout};
+
+use crate::world::{PATIENT, deadpool, fred};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn both(servers: &RedisServers) -> [(&'static str, Redis); 2] {
+    let url = servers.urls().remove(0);
+    [("deadpool", deadpool(&url)), ("fred", Redis::from(fred(&url).await))]
+}
+
+/// What a limiter says: yes, no, or nothing.
+async fn ask(limiter: &FleetLimiter<RedisLimits>, limited: &Limited) -> Option<bool> {
+    let call = LimitedCall { limited, cost: 1, report: false };
+    let decision = limiter.acquire(call.to_owned()).await.ok()?;
+    Some(matches!(decision, LimitDecision::Within(_)))
+}
+
+async fn passing(limiter: &FleetLimiter<RedisLimits>, limited: &Limited, calls: usize) -> usize {
+    let mut passing = 0;
+    for _ in 0..calls {
+        passing += usize::from(ask(limiter, limited).await == Some(true));
+    }
+    passing
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_redis_is_away_what_was_configured_holds_and_nothing_else() {
+    let servers = RedisServers::start().await;
+    // Each of these makes it give no answer, and ends.
+    let faults: [(&[&str], &[&str]); 4] = [
+        (&["STOP"], &["CONT"]),
+        (&["KILL"], &[]),
+        (&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]),
+        (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
+    ];
+    for (client, redis) in both(&servers).await {
+        let with = |when_away| FleetLimiter::new(RedisLimits::new(&redis)).when_away(when_away);
+        let modes = [WhenAway::Closed, WhenAway::LocalShare, WhenAway::OpenWithoutLimits];
+        let [closed, share, open] = modes.map(with);
+        for (begin, end) in faults {
+            let limited = limited_key([Limit::per_hour(5)]);
+            let used = async {
+                while ask(&closed, &limited).await.is_none() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            };
+            timeout(PATIENCE, used).await.unwrap_or_else(|_| panic!("{client}: not back"));
+            match begin {
+                [signal] => servers.signal(0, signal),
+                command => assert_eq!(servers.ask(0, command), "OK"),
+            }
+            let fresh = limited_key([Limit::per_hour(5)]);
+            for limited in [&limited, &fresh] {
+                for _ in 0..5 {
+                    assert_eq!(ask(&closed, limited).await, None, "{client}, {begin:?}");
+                }
+                assert_eq!(passing(&share, limited, 20).await, 5, "{client}, {begin:?}");
+                assert_eq!(passing(&open, limited, 20).await, 20, "{client}, {begin:?}");
+            }
+            match (begin, end) {
+                (_, [signal]) => servers.signal(0, signal),
+                (_, []) => servers.restart(0).await,
+                (_, command) => assert_eq!(servers.ask(0, command), "OK"),
+            }
+            // By itself, and by the count from before where that was not lost. What was sent to
+            // a frozen server is counted when it goes on, though nobody has heard of it.
+            let back = async {
+                while ask(&closed, &fresh).await.is_none() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            };
+            timeout(PATIENCE, back).await.unwrap_or_else(|_| panic!("{client}: not back"));
+            let lost = usize::from(end.is_empty());
+            let passed = passing(&share, &limited, 20).await;
+            let most = 4 + lost;
+            let frozen = begin == ["STOP"];
+            assert!(passed <= most && (frozen || passed == most), "{client}, {begin:?}: {passed}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_that_are_forgotten_are_sent_again_and_count_on() {
+    let servers = RedisServers::start().await;
+    for (client, redis) in both(&servers).await {
+        let limiter = FleetLimiter::new(RedisLimits::new(&redis.with_timeout(PATIENT)));
+        let limiter = limiter.when_away(WhenAway::Closed);
+        let limited = limited_key([Limit::per_hour(5), Limit::at_once(100)]);
+        let mut kept = Vec::new();
+        for _ in 0..5 {
+            assert_eq!(servers.ask(0, &["SCRIPT", "FLUSH"]), "OK");
+            match decide(&limiter, &limited, 1).await {
+                LimitDecision::Within(within) => kept.push(within),
+                LimitDecision::Exceeded(exceeded) => panic!("{client}: {exceeded:?}"),
+            }
+        }
+        assert_eq!(ask(&limiter, &limited).await, Some(false), "{client}");
+    }
+}
+
+/// What was recorded, which a test says.
+#[derive(Clone, Debug, Default)]
+struct Recorded(Arc<AtomicUsize>);
+
+impl UsageSums for Recorded {
+    async fn used(&self, _: &LimitedSubject, _: LimitUnit, _: Period) -> Result<u64, LookupError> {
+        match self.0.load(Ordering::Relaxed) {
+            usize::MAX => Err(LookupError::unavailable("the database is away")),
+            used => Ok(used.try_into().expect("a count")),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn losing_redis_reopens_no_day_and_no_month() {
+    // L12
+    let servers = RedisServers::start().await;
+    for (client, redis) in both(&servers).await {
+        let recorded = Recorded::default();
+        let limiter = FleetLimiter::new(RedisLimits::new(&redis.with_timeout(PATIENT)))
+            .with_usage_sums(recorded.clone());
+        for limit in [Limit::per_day(5), Limit::per_month(5)] {
+            recorded.0.store(0, Ordering::Relaxed);
+            let limited = limited_key([limit]);
+            assert_eq!(passing(&limiter, &limited, 3).await, 3, "{client}");
+            recorded.0.store(3, Ordering::Relaxed);
+            assert_eq!(servers.ask(0, &["FLUSHALL"]), "OK");
+            assert_eq!(passing(&limiter, &limited, 9).await, 2, "{client}");
+            assert_eq!(servers.ask(0, &["FLUSHALL"]), "OK");
+            recorded.0.store(usize::MAX, Ordering::Relaxed);
+            let call = LimitedCall { limited: &limited, cost: 1, report: false }.to_owned();
+            limiter.acquire(call).await.expect_err("nobody knows what was used");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_are_counted_and_share_what_there_is() {
+    let servers = RedisServers::start().await;
+    let url = servers.urls().remove(0);
+    let mut fleet = Vec::new();
+    for _ in 0..4 {
+        let limiter = FleetLimiter::new(RedisLimits::new(&deadpool(&url)));
+        let background = limiter.start();
+        fleet.push((limiter, background));
+    }
+    let counted = async {
+        while servers.ask(0, &["ZCARD", "keyauth:instances"]) != "4" {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, counted).await.expect("four");
+    // Those that beat first have counted fewer, until they beat again.
+    let (limiter, background) = fleet.pop().expect("the last one");
+    background.shutdown().await;
+    let background = limiter.start();
+    sleep(Duration::from_millis(500)).await;
+    servers.signal(0, "STOP");
+    let limited = limited_key([Limit::per_hour(10)]);
+    assert_eq!(passing(&limiter, &limited, 20).await, 2, "a fourth of it");
+    assert_eq!(passing(&limiter, &limited_key([Limit::per_hour(3)]), 9).await, 1, "at least one");
+    assert_eq!(passing(&limiter, &limited_key([Limit::per_hour(0)]), 9).await, 0);
+    servers.signal(0, "CONT");
+    background.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_places_of_a_process_that_died_come_back() {
+    let servers = RedisServers::start().await;
+    let redis = deadpool(&servers.urls().remove(0)).with_timeout(PATIENT);
+    let limiter = FleetLimiter::new(RedisLimits::new(&redis)).when_away(WhenAway::Closed);
+    let background = limiter.start();
+    let limited = limited_key([Limit::at_once(1)]);
+    let LimitDecision::Within(dead) = decide(&limiter, &limited, 1).await else { panic!("free") };
+    // It never gives them back.
+    std::mem::forget(dead);
+    let names = servers.ask(0, &["KEYS", "*at_once*"]);
+    let score = servers.ask(0, &["ZRANGE", &names, "0", "-1", "WITHSCORES"]);
+    let ends: i64 = score.lines().last().and_then(|end| end.parse().ok()).expect("when");
+    let seconds: i64 = servers.ask(0, &["TIME"]).lines().next().expect("now").parse().expect("it");
+    assert!((25..=31).contains(&(ends / 1_000_000 - seconds)), "half a minute");
+    assert_eq!(ask(&limiter, &limited).await, Some(false));
+    let long_ago = servers.ask(0, &["ZADD", &names, "1", score.lines().next().expect("one")]);
+    assert_eq!(long_ago, "0", "as if that had passed");
+    assert_eq!(ask(&limiter, &limited).await, Some(true));
+    background.shutdown().await;
+}
