@@ -11,8 +11,9 @@ use http::{Request, Response};
 use http_body_util::Full;
 use keyauth_cache::CachedLookup;
 use keyauth_core::{
-    Authenticator, IssuedKey, KeyStore, MemoryStore, NewKey, Parsed, Peek, RequestFacts,
+    Authenticator, IssuedKey, KeyStore, Limit, MemoryStore, NewKey, Parsed, Peek, RequestFacts,
 };
+use keyauth_ratelimit::LocalLimiter;
 use keyauth_testkit::at_once;
 use keyauth_tower::KeyAuthLayer;
 use tower::Service;
@@ -38,6 +39,19 @@ async fn a_cached_key_costs_the_extension_and_nothing_else() {
     // The cache's map frees memory once in 128 hits, and keeps a list of what there is to free.
     check(auth, &key, REQUESTS / 100);
     background.shutdown().await;
+}
+
+#[tokio::test]
+async fn limits_of_one_process_cost_nothing_besides() {
+    let second = std::time::Duration::from_secs(1);
+    let new = NewKey::named("valid")
+        .limit(Limit::per_minute(1_000_000))
+        .limit(Limit::smooth(1_000_000, second, 1_000_000))
+        .limit(Limit::per_day(1_000_000));
+    let (auth, key) = keyauth_testkit::authenticator(new);
+    let auth = auth.with_limiter(LocalLimiter::new());
+    auth.verify(key.reveal(), &RequestFacts::new()).await.expect("an answer").expect("admitted");
+    check(auth, &key, 0);
 }
 
 const REQUESTS: u64 = 1_000;

@@ -2,6 +2,8 @@
 //!
 //! Called by the macro; each takes a limiter, and makes subjects that nobody else uses.
 
+#![expect(clippy::indexing_slicing, reason = "tests fail by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
