@@ -22,3 +22,7 @@ pub use world::{World, app};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/limits.md")]
+mod limits {}
