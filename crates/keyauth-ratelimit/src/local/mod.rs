@@ -8,8 +8,8 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use keyauth_core::{
-    Clock, Counted, LimitDecision, LimitState, Limited, LimitedCall, LimitedSubject, Limiter,
-    LookupError, OwnedCall, Slots, SystemClock, TryAcquire, Within,
+    Clock, Counted, LimitDecision, LimitState, LimitWindow, Limited, LimitedCall, LimitedSubject,
+    Limiter, LookupError, OwnedCall, Slots, SystemClock, Timestamp, TryAcquire, Within,
 };
 
 use crate::algorithm::{Room, Standing, nanos};
@@ -81,19 +81,28 @@ impl LocalLimiter {
         self.locked(call.limited, |locked| locked.decide(call, share))
     }
 
-    fn now(&self) -> Now {
+    /// The present; the time of day only where a calendar asks for it.
+    fn now(&self, calendars: bool) -> Now {
         let clock = &self.0.clock;
-        Now { uptime: nanos(clock.uptime()), wall: clock.now() }
+        let wall = if calendars { clock.now() } else { Timestamp::MAX };
+        Now { uptime: nanos(clock.uptime()), wall }
     }
 
     /// Locks the subjects of all limits and gives them to `decide`, which is one step so.
     fn locked<T>(&self, limited: &Limited, decide: impl Fn(&mut Locked<'_>) -> T) -> T {
+        let (mut concerned, mut calendars) = ([false; KINDS], false);
+        for applied in limited.limits() {
+            if let Some(concerned) = concerned.get_mut(place(limited.counted(applied))) {
+                *concerned = true;
+            }
+            calendars |= matches!(applied.limit.window, LimitWindow::Day | LimitWindow::Month);
+        }
         loop {
-            let now = self.now();
-            let subjects = ORDER.map(|kind| {
-                let concerned = kinds(limited).any(|concerned| concerned == kind);
+            let mut kinds = concerned.into_iter().zip(ORDER).enumerate();
+            let subjects: [_; KINDS] = std::array::from_fn(|_| {
+                let (place, (concerned, kind)) = kinds.next()?;
                 let name = concerned.then(|| limited.subject(kind)).flatten()?;
-                Some(self.0.table.get(name, place(kind), now))
+                Some(self.0.table.get(name, place, || self.now(true)))
             });
             let mut counts = [const { None }; KINDS];
             let all = subjects.iter().zip(&mut counts).all(|(subject, counts)| {
@@ -102,19 +111,21 @@ impl LocalLimiter {
             });
             if all {
                 // After the locks, so that no subject sees a time before the last one.
-                return decide(&mut Locked { limited, counts, now: self.now() });
+                return decide(&mut Locked { limited, counts, now: self.now(calendars) });
             }
         }
     }
 }
 
-/// The kind of whose use each limit counts.
-fn kinds(limited: &Limited) -> impl Iterator<Item = Counted> + '_ {
-    limited.limits().iter().map(|applied| limited.counted(applied))
-}
-
-fn place(kind: Counted) -> usize {
-    ORDER.iter().position(|other| *other == kind).unwrap_or_default()
+const fn place(kind: Counted) -> usize {
+    match kind {
+        Counted::Key => 0,
+        Counted::Member => 1,
+        Counted::Owner => 2,
+        Counted::Group => 3,
+        // And of kinds of a later version.
+        _ => 4,
+    }
 }
 
 /// Subjects whose counts nobody else changes for now.

@@ -36,11 +36,17 @@ impl Table {
     }
 
     /// The subject's counts, or those of all for whom there is no room.
-    pub(super) fn get(&self, name: LimitedSubject, kind: usize, now: Now) -> Arc<Subject> {
+    pub(super) fn get(
+        &self,
+        name: LimitedSubject,
+        kind: usize,
+        now: impl FnOnce() -> Now,
+    ) -> Arc<Subject> {
         let subjects = self.subjects.pin();
         if let Some(subject) = subjects.get(&name) {
             return Arc::clone(subject);
         }
+        let now = now();
         let mut entrance = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);
         let Entrance { crowds, swept_at } = &mut *entrance;
         #[expect(clippy::indexing_slicing, reason = "there is one for each kind")]
@@ -99,10 +105,10 @@ mod tests {
         let table = Table::new(1);
         let now = Now { uptime: 1, wall: Timestamp::from_micros(0) };
         let name = || LimitedSubject::Other("any".into());
-        let held = table.get(name(), 0, now);
+        let held = table.get(name(), 0, || now);
         table.sweep(now);
         assert!(held.lock().is_none() && table.len() == 0);
-        let again = table.get(name(), 0, now);
+        let again = table.get(name(), 0, || now);
         let limit = Limit::per_second(1);
         let mut counts = again.lock().expect("it is there");
         let asked = Asked { limit: &limit, share: 1, cost: 1, now };
