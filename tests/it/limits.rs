@@ -15,7 +15,7 @@ use keyauth_core::{
 };
 use keyauth_ratelimit::LocalLimiter;
 use keyauth_tests::{Site, World, app};
-use keyauth_tower::KeyAuthLayer;
+use keyauth_tower::{ClientAddress, ForwardingHeader, KeyAuthLayer, RateLimitLayer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -115,6 +115,39 @@ async fn without_a_limiter_the_log_says_that_limits_are_not_enforced() {
     let key = world.issue(NewKey::named("any").owner("ada").limit(Limit::per_minute(0))).await;
     site.bearer(key.reveal()).await.assert_reached_by("ada");
     assert!(world.has_logged("there is no limiter"));
+}
+
+#[tokio::test]
+async fn clients_without_keys_are_limited_by_network_or_name() {
+    let world = World::default();
+    let limiter = || LocalLimiter::with_clock(Arc::clone(&world.clock) as _);
+    let behind = ClientAddress::behind(ForwardingHeader::XForwardedFor, ["127.0.0.1"]);
+    let layer = RateLimitLayer::new(limiter(), [Limit::per_minute(2), Limit::at_once(1)]);
+    let layer = layer.by_address(behind.expect("a proxy")).tell_limits().with_x_ratelimit();
+    let site = world.serve(app().layer(layer)).await;
+    let from = async |address: &str| site.get("/", &[&format!("X-Forwarded-For: {address}")]).await;
+    for network in [["192.0.2.1"; 3], ["2001:db8::1", "2001:db8::ffff:2", "2001:db8::3"]] {
+        for (address, left) in network.into_iter().zip(["1", "0"]) {
+            let answer = from(address).await;
+            assert_eq!((answer.status, answer.header("x-ratelimit-remaining")), (200, Some("0")));
+            let standing = answer.header("ratelimit").expect("how they stand");
+            assert!(standing.starts_with(&format!("\"minute\";r={left};t=")), "{standing}");
+        }
+        from(network[2]).await.assert_refused(429, "rate_limited");
+    }
+    assert_eq!(from("2001:db8:0:1::1").await.status, 200, "another network");
+    assert_eq!(from("192.0.2.2").await.status, 200);
+
+    let layer = RateLimitLayer::new(limiter(), [Limit::per_minute(1)]).by(|head| {
+        let session = head.headers.get("session")?.to_str().ok()?;
+        Some(session.to_owned())
+    });
+    let site = world.serve(app().layer(layer)).await;
+    for session in ["session: a", "session: b"] {
+        assert_eq!(site.get("/", &[session]).await.status, 200);
+        site.get("/", &[session]).await.assert_refused(429, "rate_limited");
+    }
+    assert_eq!(site.get("/", &[]).await.status, 200, "nobody to be limited");
 }
 
 /// A request whose answer the client does not read to its end.

@@ -8,6 +8,8 @@ use http::header::{
 };
 use http::{Response, response};
 
+use keyauth_core::Slots;
+
 use crate::ResponseBody;
 use crate::decide::{Permit, Place};
 use crate::layer::Settings;
@@ -40,15 +42,20 @@ impl Finish {
         if self.place == Place::UnknownToCaches {
             mark_private(&mut parts.headers);
         }
-        let Permit { slots, told } = std::mem::take(&mut self.permit);
-        for (name, value) in told {
-            parts.headers.insert(name, value);
-        }
+        let slots = take_along(std::mem::take(&mut self.permit), &mut parts.headers);
         match self.settings.as_ref().and_then(|settings| restyled(&parts, settings)) {
             Some(refused) => refused.map(ResponseBody::refusal),
             None => Response::from_parts(parts, ResponseBody::holding(body, slots)),
         }
     }
+}
+
+/// Tells in a response how limits stand, and gives what its body is to hold.
+pub(crate) fn take_along(permit: Permit, headers: &mut HeaderMap) -> Option<Slots> {
+    for (name, value) in permit.told {
+        headers.insert(name, value);
+    }
+    permit.slots
 }
 
 /// A refusal from further in by this layer's words, with what other layers added to it.

@@ -59,6 +59,7 @@ mod layer;
 mod limits;
 mod observe;
 mod principal;
+mod rate_limit;
 mod refusal;
 mod require;
 mod service;
@@ -71,6 +72,7 @@ pub use future::ResponseFuture;
 pub use head::RequestHead;
 pub use layer::KeyAuthLayer;
 pub use principal::Principal;
+pub use rate_limit::{RateLimit, RateLimitFuture, RateLimitLayer};
 pub use refusal::{Reason, Refusal, Shape, openai_error};
 pub use require::{
     Require, RequireEndpoint, RequireFuture, RequireGroup, RequireResource, RequireScope,

@@ -83,6 +83,29 @@ pub(crate) fn no_address() {
     );
 }
 
+/// A limit that is not a key's was exceeded.
+pub(crate) fn limited(denial: Denial) {
+    // Strangers can make as many of these as they like.
+    tracing::debug!(code = denial.code(), "refused a request");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("keyauth_rate_limited_total", "code" => denial.code()).increment(1);
+}
+
+/// Nobody has said whether a request is within its limits.
+pub(crate) fn unlimited(error: &LookupError) {
+    let source = std::error::Error::source(error).map(tracing::field::display);
+    tracing::warn!(code = error.kind().code(), source, "limits could not be asked for: {error}");
+}
+
+/// Says once what is missing where clients are limited by an address that is unknown.
+pub(crate) fn no_limited_address() {
+    tracing::warn!(
+        "clients are limited by address, and that is unknown, so all of them count as one; \
+         with axum, serve `app.into_make_service_with_connect_info::<SocketAddr>()`, \
+         elsewhere put a `keyauth_tower::PeerAddress` into each request's extensions"
+    );
+}
+
 /// Says once what is wrong where a requirement stands behind no layer.
 pub(crate) fn no_layer() {
     tracing::warn!(
