@@ -62,7 +62,7 @@ pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
     Beats, Change, ChangeFeed, ChangeObserver, ChangeObservers, Clock, Continuity, Directory,
     Exceeded, FeedPage, FeedReader, Hints, Instance, KeyLookup, KeyPage, KeyStore, LimitDecision,
-    LimitState, Limited, LimitedCall, Limiter, Origin, OwnedCall, Peek, Propagation, SealKey,
+    LimitState, Limited, LimitedCall, Limiter, Origin, OwnedCall, Peek, Propagation, SealKey, Seed,
     SharedCache, SharedDecision, SharedEntry, SharedLimits, SharedPlace, SharedQuestion,
     SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire, UsageSums, Within,
 };

@@ -12,10 +12,13 @@ pub(crate) struct Script {
 mod tests {
     use keyauth_testkit::RedisServers;
 
+    use crate::cache::PUT;
+    use crate::limits::{BEAT, DECIDE, PLACES, RESET};
+
     #[tokio::test]
     async fn redis_calls_scripts_by_the_names_written_beside_them() {
         let servers = RedisServers::start().await;
-        for script in [crate::cache::PUT, crate::limits::DECIDE, crate::limits::BEAT] {
+        for script in [PUT, DECIDE, BEAT, PLACES, RESET] {
             assert_eq!(servers.ask(0, &["SCRIPT", "LOAD", script.text]), script.sha1);
         }
     }

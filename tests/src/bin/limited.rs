@@ -46,7 +46,7 @@ async fn main() -> Result<(), BoxError> {
             {
                 // No answer is no passing.
                 let Ok(decision) = limits.decide(&question).await else { continue };
-                if matches!(decision.verdict, SharedVerdict::Within { .. }) {
+                if matches!(decision.verdict, SharedVerdict::Within) {
                     let _ = say(&decision.at.as_micros().to_string());
                 }
             }

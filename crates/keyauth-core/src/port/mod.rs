@@ -28,6 +28,8 @@ pub use lookup::{KeyLookup, Peek};
 pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};
 pub use shared_cache::{SharedCache, SharedEntry};
-pub use shared_limits::{SharedDecision, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict};
+pub use shared_limits::{
+    Seed, SharedDecision, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict,
+};
 pub use store::{KeyPage, KeyStore};
 pub use usage_sums::UsageSums;

@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use crate::{LimitState, Limited, LimitedSubject, LookupError, Timestamp};
+use crate::{
+    AppliedLimit, LimitState, LimitWindow, Limited, LimitedSubject, LookupError, Timestamp,
+};
 
 /// Counts for all instances together.
 ///
@@ -19,7 +21,7 @@ use crate::{LimitState, Limited, LimitedSubject, LookupError, Timestamp};
 /// * Places among calls at once that nobody [renews](SharedLimits::keep) come back by themselves.
 /// * No two subjects share a count, whatever characters their names have.
 ///
-/// Checked by `keyauth_testkit::shared_limits_conformance!`.
+/// Checked by `keyauth_testkit::limiter_conformance!`, behind a limiter that stands on it.
 pub trait SharedLimits: Debug + Send + Sync {
     /// Decides over all limits of a call, and counts it where it is within them.
     fn decide(
@@ -30,10 +32,11 @@ pub trait SharedLimits: Debug + Send + Sync {
     /// How the limits stand, without counting anything.
     fn look(
         &self,
-        limited: &Limited,
+        question: &SharedQuestion,
     ) -> impl Future<Output = Result<SharedDecision, LookupError>> + Send;
 
-    /// Keeps places for longer.
+    /// Keeps places for longer, those too that were lost meanwhile. What goes wrong with one of
+    /// them keeps no other from it.
     fn keep(
         &self,
         places: &[SharedPlace],
@@ -46,13 +49,15 @@ pub trait SharedLimits: Debug + Send + Sync {
         places: &[SharedPlace],
     ) -> impl Future<Output = Result<(), LookupError>> + Send;
 
-    /// Forgets what somebody has used, but for what is under way.
+    /// Forgets what somebody has used, but for what is under way; days and months begin with
+    /// nothing then, whatever seeds say.
     fn reset(
         &self,
         subject: &LimitedSubject,
     ) -> impl Future<Output = Result<(), LookupError>> + Send;
 
-    /// Says that an instance is there, for as long as said, and how many are.
+    /// Says that an instance is there, for as long as said, or goes, where that is no time; and
+    /// how many are there.
     fn beat(
         &self,
         instance: &str,
@@ -73,7 +78,16 @@ pub struct SharedQuestion {
     pub lease: Duration,
     /// What counts of days and months begin with that are not there, in the order of the limits;
     /// `None` to be asked.
-    pub seeds: Vec<Option<u64>>,
+    pub seeds: Vec<Option<Seed>>,
+}
+
+/// What the count of a day or month begins with that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// How much was used.
+    pub used: u64,
+    /// In the period that begins then; in whichever where `None`.
+    pub since: Option<Timestamp>,
 }
 
 /// What shared limits say.
@@ -91,11 +105,9 @@ pub struct SharedDecision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SharedVerdict {
-    /// The call is within all limits and was counted.
-    Within {
-        /// The places among those at once that it has now.
-        places: Vec<SharedPlace>,
-    },
+    /// The call is within all limits and was counted, and has a place among those at once of each
+    /// limit that counts these.
+    Within,
     /// It exceeds limits and was not counted. One like it would pass after this time, if nobody
     /// else came before; there is none where none ever would.
     Exceeded(Option<Duration>),
@@ -115,4 +127,17 @@ pub struct SharedPlace {
     pub limit: String,
     /// The name of the call's places.
     pub place: u128,
+}
+
+impl SharedPlace {
+    /// All places that a call takes which is within its limits.
+    #[must_use]
+    pub fn all_of(limited: &Limited, place: u128) -> Vec<Self> {
+        let at_once = |limit: &&AppliedLimit| limit.limit.window == LimitWindow::AtOnce;
+        let of = |applied: &AppliedLimit| {
+            let subject = limited.subject(limited.counted(applied))?;
+            Some(Self { subject, limit: applied.limit.name.clone(), place })
+        };
+        limited.limits().iter().filter(at_once).filter_map(of).collect()
+    }
 }

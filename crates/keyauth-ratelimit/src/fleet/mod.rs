@@ -4,13 +4,13 @@ mod places;
 
 use std::fmt::{self, Debug};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
 use keyauth_core::{
     Background, LimitDecision, LimitState, LimitUnit, LimitWindow, Limited, LimitedCall,
-    LimitedSubject, Limiter, LookupError, OwnedCall, Period, SharedDecision, SharedLimits,
-    SharedQuestion, SharedVerdict, Slots, TryAcquire, UsageSums, Within,
+    LimitedSubject, Limiter, LookupError, OwnedCall, Period, Seed, SharedDecision, SharedLimits,
+    SharedPlace, SharedQuestion, SharedVerdict, Slots, TryAcquire, UsageSums, Within,
 };
 
 use crate::LocalLimiter;
@@ -18,7 +18,7 @@ use crate::answer::exceeded;
 use places::{HeldPlaces, LEASE, Places};
 
 /// How often one question is asked: again when what counts begin with is known.
-const ATTEMPTS: usize = 2;
+const ATTEMPTS: usize = 3;
 
 /// Limits over a whole fleet: each decision is one step of a [`SharedLimits`], like Redis, by its
 /// clock. Clones are one.
@@ -65,9 +65,13 @@ struct Inner<S> {
     local: LocalLimiter,
     when_away: WhenAway,
     sums: Option<Arc<dyn DynSums>>,
+    /// As many as there were when they were last counted; zero where they never were.
     instances: AtomicU64,
+    least_instances: u64,
     places: Arc<Places>,
+    away: AtomicBool,
     not_started: Once,
+    alone: Once,
 }
 
 impl<S: SharedLimits + 'static> FleetLimiter<S> {
@@ -78,9 +82,12 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
             local: LocalLimiter::new(),
             when_away: WhenAway::default(),
             sums: None,
-            instances: AtomicU64::new(1),
+            instances: AtomicU64::new(0),
+            least_instances: 1,
             places: Arc::default(),
+            away: AtomicBool::new(false),
             not_started: Once::new(),
+            alone: Once::new(),
         }))
     }
 
@@ -92,6 +99,17 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
     #[must_use]
     pub fn when_away(self, when_away: WhenAway) -> Self {
         self.change(|inner| inner.when_away = when_away)
+    }
+
+    /// Takes the fleet for so many instances at least, where each allows its share: for one that
+    /// starts while nobody can count them.
+    ///
+    /// # Panics
+    ///
+    /// Where it is in use already.
+    #[must_use]
+    pub fn with_instances(self, at_least: u64) -> Self {
+        self.change(|inner| inner.least_instances = at_least.max(1))
     }
 
     /// Has counts of days and months that are not there begin with what was recorded: losing
@@ -112,22 +130,29 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
         self
     }
 
-    async fn ask(&self, call: &OwnedCall, place: u128) -> Result<SharedDecision, Unanswered> {
-        let inner = &self.0;
-        let count = call.limited.limits().len();
-        let unknown = inner.sums.as_ref().map_or(Some(0), |_| None);
-        let mut question = SharedQuestion {
-            limited: call.limited.clone(),
-            cost: call.cost,
-            place,
-            lease: LEASE,
-            seeds: vec![unknown; count],
-        };
+    /// A question about a call. Where nobody knows what was used, counts begin with nothing.
+    fn question(&self, limited: Limited, cost: u64, place: u128) -> SharedQuestion {
+        let nothing = Some(Seed { used: 0, since: None });
+        let seed = self.0.sums.as_ref().map_or(nothing, |_| None);
+        let seeds = vec![seed; limited.limits().len()];
+        SharedQuestion { limited, cost, place, lease: LEASE, seeds }
+    }
+
+    async fn ask(
+        &self,
+        taking: bool,
+        mut question: SharedQuestion,
+    ) -> Result<SharedDecision, Unanswered> {
+        let shared = &self.0.shared;
         for _ in 0..ATTEMPTS {
-            let decision = inner.shared.decide(&question).await.map_err(Unanswered::Away)?;
+            let decision = match taking {
+                true => shared.decide(&question).await,
+                false => shared.look(&question).await,
+            };
+            let decision = decision.map_err(Unanswered::Away)?;
             let SharedVerdict::Unseeded { limits } = &decision.verdict else { return Ok(decision) };
             for at in limits {
-                let seed = self.sum(&call.limited, *at, &decision).await;
+                let seed = self.sum(&question.limited, *at, &decision).await;
                 let seed = seed.map_err(Unanswered::Unknown)?;
                 if let Some(place) = question.seeds.get_mut(*at) {
                     *place = Some(seed);
@@ -144,8 +169,8 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
         limited: &Limited,
         at: usize,
         decision: &SharedDecision,
-    ) -> Result<u64, LookupError> {
-        let nothing = Ok(0);
+    ) -> Result<Seed, LookupError> {
+        let nothing = Ok(Seed { used: 0, since: None });
         let (Some(sums), Some(applied)) = (&self.0.sums, limited.limits().get(at)) else {
             return nothing;
         };
@@ -156,29 +181,19 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
             LimitWindow::Month => limit.zone.month(decision.at),
             _ => return nothing,
         };
-        sums.used(subject, limit.unit, period).await
+        let used = sums.used(subject, limit.unit, period).await?;
+        Ok(Seed { used, since: Some(period.start) })
     }
 
-    fn decided(&self, call: &OwnedCall, decision: SharedDecision) -> LimitDecision {
-        let states = decision.states;
-        match decision.verdict {
-            SharedVerdict::Within { places } => {
-                let slots = (!places.is_empty()).then(|| self.hold(places));
-                let states = if call.report { states } else { Vec::new() };
-                LimitDecision::Within(Within { states, slots })
-            }
-            SharedVerdict::Exceeded(wait) => {
-                LimitDecision::Exceeded(exceeded(&call.limited, states, wait))
-            }
-            // Whatever a later version says, it is not a yes.
-            _ => LimitDecision::Exceeded(exceeded(&call.limited, states, None)),
+    /// Takes the places of a call before they are asked for: where the answer is late, or nobody
+    /// waits for it any more, they may have been given all the same, and are given back.
+    fn hold(&self, limited: &Limited, place: u128) -> Option<HeldPlaces<S>> {
+        let places = SharedPlace::all_of(limited, place);
+        if places.is_empty() {
+            return None;
         }
-    }
-
-    fn hold(&self, places: Vec<keyauth_core::SharedPlace>) -> Slots {
         let inner = Arc::clone(&self.0);
-        inner.places.hold(&places);
-        if !inner.places.are_kept() {
+        if !inner.places.hold(&places) {
             inner.not_started.call_once(|| {
                 tracing::warn!(
                     "calls at once are limited, and nobody renews their places, which are given \
@@ -186,15 +201,40 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
                 );
             });
         }
-        Slots::new(HeldPlaces::new(inner, places))
+        Some(HeldPlaces::new(inner, places))
+    }
+
+    fn answered(&self) {
+        // Read first: a store for each call would move the line between all cores.
+        if self.0.away.load(Ordering::Relaxed) && self.0.away.swap(false, Ordering::Relaxed) {
+            tracing::info!("shared limits answer again");
+        }
     }
 
     /// What is decided without an answer.
     fn away(&self, call: &OwnedCall, error: LookupError) -> Result<LimitDecision, LookupError> {
+        if !self.0.away.swap(true, Ordering::Relaxed) {
+            let source = std::error::Error::source(&error).map(tracing::field::display);
+            let mode = tracing::field::debug(self.0.when_away);
+            tracing::warn!(source, mode, "shared limits give no answer");
+        }
         match self.0.when_away {
             WhenAway::Closed => Err(error),
             WhenAway::LocalShare => {
-                let instances = self.0.instances.load(Ordering::Relaxed);
+                let instances = match self.0.instances.load(Ordering::Relaxed) {
+                    0 => {
+                        self.0.alone.call_once(|| {
+                            tracing::warn!(
+                                "limits are shared, and the instances were never counted, so this \
+                                 one allows as much as all together; call `Authenticator::start`, \
+                                 or say `FleetLimiter::with_instances`"
+                            );
+                        });
+                        1
+                    }
+                    counted => counted,
+                };
+                let instances = instances.max(self.0.least_instances);
                 Ok(self.0.local.decide_share(&call.borrow(), instances))
             }
             WhenAway::OpenWithoutLimits => Ok(LimitDecision::Within(Within::default())),
@@ -208,8 +248,30 @@ impl<S: SharedLimits + 'static> Limiter for FleetLimiter<S> {
     }
 
     async fn acquire(&self, call: OwnedCall) -> Result<LimitDecision, LookupError> {
-        match self.ask(&call, self.0.places.next()).await {
-            Ok(decision) => Ok(self.decided(&call, decision)),
+        let place = self.0.places.next();
+        let held = self.hold(&call.limited, place);
+        let question = self.question(call.limited.clone(), call.cost, place);
+        match self.ask(true, question).await {
+            Ok(SharedDecision { verdict, states, .. }) => {
+                self.answered();
+                if verdict == SharedVerdict::Within {
+                    let states = if call.report { states } else { Vec::new() };
+                    return Ok(LimitDecision::Within(Within {
+                        states,
+                        slots: held.map(Slots::new),
+                    }));
+                }
+                // None was given.
+                if let Some(held) = held {
+                    held.forget();
+                }
+                let wait = match verdict {
+                    SharedVerdict::Exceeded(wait) => wait,
+                    // Whatever a later version says, it is not a yes.
+                    _ => None,
+                };
+                Ok(LimitDecision::Exceeded(exceeded(&call.limited, states, wait)))
+            }
             Err(Unanswered::Away(error)) => self.away(&call, error),
             // Also where everything is open: a day that was lost would be reopened by a database
             // that is away.
@@ -218,7 +280,11 @@ impl<S: SharedLimits + 'static> Limiter for FleetLimiter<S> {
     }
 
     async fn usage(&self, limited: Limited) -> Result<Vec<LimitState>, LookupError> {
-        Ok(self.0.shared.look(&limited).await?.states)
+        let decision = self.ask(false, self.question(limited, 0, 0)).await;
+        let decision = decision.map_err(|unanswered| match unanswered {
+            Unanswered::Away(error) | Unanswered::Unknown(error) => error,
+        })?;
+        Ok(decision.states)
     }
 
     async fn reset(&self, subject: &LimitedSubject) -> Result<(), LookupError> {

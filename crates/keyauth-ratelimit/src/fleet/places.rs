@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use super::Inner;
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// How often places are renewed, and this instance says that it is there.
 const RENEW: Duration = Duration::from_secs(10);
+/// How soon it is tried again to give places back, and how many wait for that at most.
+const RETRY: Duration = Duration::from_secs(1);
+const MOST_TO_RETURN: usize = 100_000;
 /// How long giving back may take at the end.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -27,14 +30,15 @@ pub(super) struct Places {
     next: AtomicU64,
     state: Mutex<State>,
     returned: Notify,
-    /// Whether somebody renews.
-    kept: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     held: HashMap<u128, Vec<SharedPlace>>,
+    /// Until somebody has said that he has them.
     to_return: Vec<SharedPlace>,
+    /// Whether somebody renews, and gives back.
+    kept: bool,
 }
 
 impl Default for Places {
@@ -44,7 +48,6 @@ impl Default for Places {
             next: AtomicU64::new(0),
             state: Mutex::default(),
             returned: Notify::new(),
-            kept: AtomicBool::new(false),
         }
     }
 }
@@ -56,14 +59,13 @@ impl Places {
         u128::from(self.process) << 64 | u128::from(next)
     }
 
-    pub(super) fn hold(&self, places: &[SharedPlace]) {
+    /// Notes places to be renewed. Says whether somebody does.
+    pub(super) fn hold(&self, places: &[SharedPlace]) -> bool {
+        let mut state = self.state();
         if let Some(place) = places.first() {
-            self.state().held.insert(place.place, places.to_vec());
+            state.held.insert(place.place, places.to_vec());
         }
-    }
-
-    pub(super) fn are_kept(&self) -> bool {
-        self.kept.load(Ordering::Relaxed)
+        state.kept
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -81,85 +83,126 @@ impl<S: SharedLimits + 'static> HeldPlaces<S> {
     pub(super) const fn new(inner: Arc<Inner<S>>, places: Vec<SharedPlace>) -> Self {
         Self { inner, places }
     }
+
+    /// Gives none back, where none was given.
+    pub(super) fn forget(mut self) {
+        if let Some(place) = self.places.first() {
+            self.inner.places.state().held.remove(&place.place);
+        }
+        self.places.clear();
+    }
 }
 
 impl<S: SharedLimits + 'static> Drop for HeldPlaces<S> {
     fn drop(&mut self) {
-        let (places, all) = (std::mem::take(&mut self.places), &self.inner.places);
-        if let Some(place) = places.first() {
-            all.state().held.remove(&place.place);
-        }
-        if all.are_kept() {
-            all.state().to_return.extend(places);
-            all.returned.notify_one();
+        let places = std::mem::take(&mut self.places);
+        let Some(first) = places.first() else { return };
+        // Whoever gives back goes with the limiter, of which this may be the last handle.
+        let last = Arc::strong_count(&self.inner) == 1;
+        let mut state = self.inner.places.state();
+        state.held.remove(&first.place);
+        if state.kept && !last {
+            state.to_return.extend(places);
+            drop(state);
+            self.inner.places.returned.notify_one();
         } else if let Ok(runtime) = Handle::try_current() {
+            drop(state);
             let inner = Arc::clone(&self.inner);
             runtime.spawn(async move { give_back(&inner, &places).await });
         }
     }
 }
 
-async fn give_back<S: SharedLimits>(inner: &Inner<S>, places: &[SharedPlace]) {
-    if let Err(error) = inner.shared.give_back(places).await {
-        tracing::debug!(%error, "places could not be given back, and come back by themselves");
+/// Says whether they were taken.
+async fn give_back<S: SharedLimits>(inner: &Inner<S>, places: &[SharedPlace]) -> bool {
+    let given = inner.shared.give_back(places).await;
+    if let Err(error) = &given {
+        tracing::debug!(%error, "places could not be given back yet");
     }
+    given.is_ok()
 }
 
 /// Renews places and gives them back, until it is told to stop or the limiter is gone.
 pub(super) fn keep<S: SharedLimits + 'static>(inner: &Arc<Inner<S>>) -> Background {
-    if inner.places.kept.swap(true, Ordering::AcqRel) {
+    if std::mem::replace(&mut inner.places.state().kept, true) {
         return Background::none();
     }
+    let keeping = Keeping(Arc::downgrade(inner));
     let name = format!("{:016x}", inner.places.process);
     let (stop, stopped) = oneshot::channel();
-    let keeping = tokio::spawn(run(Arc::downgrade(inner), name, stopped));
+    let task = tokio::spawn(keeping.run(name, stopped));
     Background::new(async move {
         let _ = stop.send(());
-        let _ = keeping.await;
+        let _ = task.await;
     })
 }
 
-async fn run<S: SharedLimits + 'static>(
-    inner: Weak<Inner<S>>,
-    name: String,
-    stop: oneshot::Receiver<()>,
-) {
-    tokio::select! {
-        () = keep_on(&inner, &name) => {}
-        // That nobody waits for the end any more is no reason to end.
-        Ok(()) = stop => {}
-    }
-    if let Some(inner) = inner.upgrade() {
-        inner.places.kept.store(false, Ordering::Release);
-        let places = std::mem::take(&mut inner.places.state().to_return);
-        let _ = timeout(LEAVE_DEADLINE, give_back(&inner, &places)).await;
+/// Somebody who keeps places. Where he ends early, as with his runtime, another one can begin.
+struct Keeping<S: SharedLimits + 'static>(Weak<Inner<S>>);
+
+impl<S: SharedLimits + 'static> Drop for Keeping<S> {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.places.state().kept = false;
+        }
     }
 }
 
-async fn keep_on<S: SharedLimits + 'static>(inner: &Weak<Inner<S>>, name: &str) {
-    loop {
-        let Some(strong) = inner.upgrade() else { return };
-        match strong.shared.beat(name, LEASE).await {
-            Ok(count) => strong.instances.store(count.max(1), Ordering::Relaxed),
-            Err(error) => tracing::debug!(%error, "the instances could not be counted"),
+impl<S: SharedLimits + 'static> Keeping<S> {
+    async fn run(self, name: String, stop: oneshot::Receiver<()>) {
+        tokio::select! {
+            // Beside each other: neither has to wait for the other's answer.
+            ((), ()) = async { tokio::join!(self.renew(&name), self.give_back()) } => {}
+            // That nobody waits for the end any more is no reason to end.
+            Ok(()) = stop => {}
         }
-        let held: Vec<_> = strong.places.state().held.values().flatten().cloned().collect();
-        if let Err(error) = strong.shared.keep(&held, LEASE).await {
-            tracing::debug!(%error, "places could not be renewed");
+        if let Some(inner) = self.0.upgrade() {
+            inner.places.state().kept = false;
+            let places = std::mem::take(&mut inner.places.state().to_return);
+            let leaving = async {
+                give_back(&inner, &places).await;
+                let _ = inner.shared.beat(&name, Duration::ZERO).await;
+            };
+            let _ = timeout(LEAVE_DEADLINE, leaving).await;
         }
-        let places = Arc::clone(&strong.places);
-        // Not held while it waits: the limiter may go meanwhile.
-        drop(strong);
-        let renewing = sleep(RENEW);
-        tokio::pin!(renewing);
-        loop {
-            tokio::select! {
-                () = &mut renewing => break,
-                () = places.returned.notified() => {
-                    let returned = std::mem::take(&mut places.state().to_return);
-                    let Some(strong) = inner.upgrade() else { return };
-                    give_back(&strong, &returned).await;
-                }
+    }
+
+    async fn renew(&self, name: &str) {
+        while let Some(inner) = self.0.upgrade() {
+            match inner.shared.beat(name, LEASE).await {
+                Ok(count) => inner.instances.store(count.max(1), Ordering::Relaxed),
+                Err(error) => tracing::debug!(%error, "the instances could not be counted"),
+            }
+            let held: Vec<_> = inner.places.state().held.values().flatten().cloned().collect();
+            if let Err(error) = inner.shared.keep(&held, LEASE).await {
+                tracing::debug!(%error, "places could not be renewed");
+            }
+            // Not held while it waits: the limiter may go meanwhile.
+            drop(inner);
+            sleep(RENEW).await;
+        }
+    }
+
+    async fn give_back(&self) {
+        while let Some(inner) = self.0.upgrade() {
+            // They stay there until they were taken, and nobody else takes them out.
+            let places = inner.places.state().to_return.clone();
+            let pause = if places.is_empty() || give_back(&inner, &places).await {
+                inner.places.state().to_return.drain(..places.len());
+                None
+            } else {
+                let mut state = inner.places.state();
+                let excess = state.to_return.len().saturating_sub(MOST_TO_RETURN);
+                // These come back by themselves sooner than anybody gets there.
+                state.to_return.drain(..excess);
+                Some(RETRY)
+            };
+            let places = Arc::clone(&inner.places);
+            drop(inner);
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None if places.state().to_return.is_empty() => places.returned.notified().await,
+                None => {}
             }
         }
     }

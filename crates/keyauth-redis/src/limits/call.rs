@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    AppliedLimit, LimitCount, LimitState, LimitUnit, LimitWindow, LimitedSubject, Period,
+    AppliedLimit, LimitCount, LimitState, LimitUnit, LimitWindow, LimitedSubject, Period, Seed,
     SharedDecision, SharedPlace, SharedQuestion, SharedVerdict, Timestamp,
 };
 
@@ -20,7 +20,6 @@ pub(super) struct Call {
     pub(super) arguments: Vec<String>,
     /// Which limits, by their places among all.
     asked: Vec<usize>,
-    places: Vec<SharedPlace>,
 }
 
 impl Call {
@@ -34,7 +33,7 @@ impl Call {
         let how = if taking { "take" } else { "look" };
         let arguments =
             vec![how.to_owned(), format!("{:032x}", question.place), micros(question.lease)];
-        let mut call = Self { keys: vec![], arguments, asked: vec![], places: vec![] };
+        let mut call = Self { keys: vec![], arguments, asked: vec![] };
         for (at, applied) in question.limited.limits().iter().enumerate() {
             let Some(subject) = question.limited.subject(question.limited.counted(applied)) else {
                 continue;
@@ -52,7 +51,7 @@ impl Call {
         subject: &LimitedSubject,
         applied: &AppliedLimit,
         question: &SharedQuestion,
-        seed: Option<u64>,
+        seed: Option<Seed>,
         now: Timestamp,
     ) {
         let limit = &applied.limit;
@@ -96,9 +95,7 @@ impl Call {
                 limit: limit.name.clone(),
                 place: question.place,
             };
-            let name = name_of_places(prefix, &place);
-            self.places.push(place);
-            name
+            name_of_places(prefix, &place)
         } else {
             name(prefix, subject)
         };
@@ -112,7 +109,10 @@ impl Call {
         self.arguments.push(format!("{} {unit} {shape}", limit.name));
         self.arguments.extend([count.to_string(), cost.min(MOST).to_string()]);
         self.arguments.extend(numbers.map(|number| number.to_string()));
-        self.arguments.push(seed.map_or_else(String::new, |seed| seed.min(MOST).to_string()));
+        let used = seed.map_or_else(String::new, |seed| seed.used.min(MOST).to_string());
+        let since = seed.and_then(|seed| seed.since);
+        let since = since.map_or_else(String::new, |since| since.as_micros().to_string());
+        self.arguments.extend([used, since]);
     }
 
     /// What the script has answered, or what time it is where the caller's clock is wrong.
@@ -143,7 +143,7 @@ impl Call {
             });
         }
         let verdict = match verdict {
-            0 => SharedVerdict::Within { places: self.places },
+            0 => SharedVerdict::Within,
             1 if ever => {
                 SharedVerdict::Exceeded(Some(Duration::from_micros(u64::try_from(wait).ok()?)))
             }

@@ -5,14 +5,15 @@ mod name;
 #[cfg(test)]
 mod simulated;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use keyauth_core::{
-    Clock, Limited, LimitedSubject, LookupError, SharedDecision, SharedLimits, SharedPlace,
-    SharedQuestion, SharedVerdict, SystemClock, Timestamp,
+    Clock, LimitedSubject, LookupError, SharedDecision, SharedLimits, SharedPlace, SharedQuestion,
+    SharedVerdict, SystemClock, Timestamp,
 };
 
-use crate::link::{Answer, Command};
+use crate::link::Answer;
 use crate::redis::Redis;
 use crate::script::Script;
 use call::{Call, micros};
@@ -20,12 +21,22 @@ use name::{name, name_of_places};
 
 pub(crate) const DECIDE: Script = Script {
     text: include_str!("../scripts/limit.lua"),
-    sha1: "dc0503e7717c1613bf0b7e0abb0d966df810d0ea",
+    sha1: "e6fed71c2ce7e4b4c8041c713ea9ee5ea89cc852",
 };
 pub(crate) const BEAT: Script = Script {
     text: include_str!("../scripts/beat.lua"),
-    sha1: "182b45a8c9d258d70129a64010bf47b440b7f359",
+    sha1: "76b13ca2b4704874d113469f4be29585e691eb8e",
 };
+pub(crate) const PLACES: Script = Script {
+    text: include_str!("../scripts/places.lua"),
+    sha1: "5665c58665e190a4a54f5c76160cc81ead06c3da",
+};
+pub(crate) const RESET: Script = Script {
+    text: include_str!("../scripts/reset.lua"),
+    sha1: "149f42095027ff63d6b0c12caf3b7bfa965f3c94",
+};
+/// How many places are kept or given back in one step.
+const PLACES_AT_ONCE: usize = 500;
 
 /// Counts limits in Redis, for [`FleetLimiter`][fleet]: exact over all instances, by Redis's own
 /// clock.
@@ -78,15 +89,40 @@ impl RedisLimits {
     ) -> Result<Result<SharedDecision, Timestamp>, LookupError> {
         let Some(call) = Call::new(self.redis.prefix(), taking, question, now) else {
             let states = Vec::new();
-            let verdict = SharedVerdict::Within { places: Vec::new() };
+            let verdict = SharedVerdict::Within;
             return Ok(Ok(SharedDecision { at: now, verdict, states }));
         };
         let keys: Vec<_> = call.keys.iter().map(String::as_bytes).collect();
         let arguments: Vec<_> = call.arguments.iter().map(String::as_bytes).collect();
         let answer = self.redis.eval(self.decide, &keys, &arguments).await?;
-        let nonsense = || LookupError::unavailable("Redis has given an answer that is none");
         let Answer::Bytes(answer) = answer else { return Err(nonsense()) };
         call.read(&answer).ok_or_else(nonsense)
+    }
+}
+
+impl RedisLimits {
+    /// Keeps places for so long, or gives them back, as many in one step as are on one server.
+    /// What goes wrong with some of them keeps the others from nothing.
+    async fn places(&self, places: &[SharedPlace], lease: Duration) -> Result<(), LookupError> {
+        let mut by_tag: HashMap<String, Vec<(String, String)>> = HashMap::new();
+        for place in places {
+            let name = name_of_places(self.redis.prefix(), place);
+            let tag = name.split('}').next().unwrap_or_default().to_owned();
+            by_tag.entry(tag).or_default().push((name, format!("{:032x}", place.place)));
+        }
+        let (lease, mut outcome) = (micros(lease), Ok(()));
+        for batch in by_tag.values().flat_map(|places| places.chunks(PLACES_AT_ONCE)) {
+            let keys: Vec<_> = batch.iter().map(|(name, _)| name.as_bytes()).collect();
+            let members = batch.iter().map(|(_, member)| member.as_bytes());
+            let arguments: Vec<_> = std::iter::once(lease.as_bytes()).chain(members).collect();
+            let failed = match self.redis.eval(PLACES, &keys, &arguments).await {
+                Ok(answer) if number(&answer) == Some(0) => continue,
+                Ok(_) => LookupError::unavailable("Redis has refused some of the places"),
+                Err(error) => error,
+            };
+            outcome = outcome.and(Err(failed));
+        }
+        outcome
     }
 }
 
@@ -95,47 +131,37 @@ impl SharedLimits for RedisLimits {
         self.ask(true, question).await
     }
 
-    async fn look(&self, limited: &Limited) -> Result<SharedDecision, LookupError> {
-        let seeds = vec![Some(0); limited.limits().len()];
-        let (place, lease) = (0, Duration::ZERO);
-        let question = SharedQuestion { limited: limited.clone(), cost: 0, place, lease, seeds };
-        self.ask(false, &question).await
+    async fn look(&self, question: &SharedQuestion) -> Result<SharedDecision, LookupError> {
+        self.ask(false, question).await
     }
 
     async fn keep(&self, places: &[SharedPlace], lease: Duration) -> Result<(), LookupError> {
-        for place in places {
-            let name = name_of_places(self.redis.prefix(), place);
-            let (member, lease) = (format!("{:032x}", place.place), micros(lease));
-            let arguments = [b"keep".as_slice(), member.as_bytes(), lease.as_bytes()];
-            self.redis.eval(BEAT, &[name.as_bytes()], &arguments).await?;
-        }
-        Ok(())
+        self.places(places, lease).await
     }
 
     async fn give_back(&self, places: &[SharedPlace]) -> Result<(), LookupError> {
-        for place in places {
-            let name = name_of_places(self.redis.prefix(), place);
-            let member = format!("{:032x}", place.place);
-            let arguments = [name.as_bytes(), member.as_bytes()];
-            let remove = Command { name: "ZREM", key: name.as_bytes(), arguments: &arguments };
-            self.redis.call(remove).await?;
-        }
-        Ok(())
+        self.places(places, Duration::ZERO).await
     }
 
     async fn reset(&self, subject: &LimitedSubject) -> Result<(), LookupError> {
         let name = name(self.redis.prefix(), subject);
-        let remove = Command { name: "DEL", key: name.as_bytes(), arguments: &[name.as_bytes()] };
-        self.redis.call(remove).await.map(drop)
+        self.redis.eval(RESET, &[name.as_bytes()], &[]).await.map(drop)
     }
 
     async fn beat(&self, instance: &str, lasts: Duration) -> Result<u64, LookupError> {
         let name = format!("{}:instances", self.redis.prefix());
         let lasts = micros(lasts);
-        let arguments = [b"beat".as_slice(), instance.as_bytes(), lasts.as_bytes()];
+        let arguments = [instance.as_bytes(), lasts.as_bytes()];
         let answer = self.redis.eval(BEAT, &[name.as_bytes()], &arguments).await?;
-        let Answer::Bytes(count) = answer else { return Ok(1) };
-        let count = std::str::from_utf8(&count).ok().and_then(|count| count.parse().ok());
-        Ok(count.unwrap_or(1))
+        number(&answer).ok_or_else(nonsense)
     }
+}
+
+fn number(answer: &Answer) -> Option<u64> {
+    let Answer::Bytes(number) = answer else { return None };
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+fn nonsense() -> LookupError {
+    LookupError::unavailable("Redis has given an answer that is none")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deadpool_redis::Runtime;
 use keyauth_core::{
-    Limit, Limited, SharedDecision, SharedLimits, SharedQuestion, SharedVerdict, TimeZone,
+    Limit, Limited, Seed, SharedDecision, SharedLimits, SharedQuestion, SharedVerdict, TimeZone,
 };
 use keyauth_testkit::RedisServers;
 use keyauth_testkit::conformance::limiter::limited_key;
@@ -62,6 +62,7 @@ impl Simulation {
     }
 
     async fn ask(&self, limited: &Limited, cost: u64, seed: Option<u64>) -> SharedDecision {
+        let seed = seed.map(|used| Seed { used, since: None });
         let seeds = vec![seed; limited.limits().len()];
         let (limited, lease) = (limited.clone(), Duration::from_secs(30));
         let question = SharedQuestion { limited, cost, place: 1, lease, seeds };
@@ -71,7 +72,7 @@ impl Simulation {
     async fn passes(&self, limited: &Limited, cost: u64) -> bool {
         let decision = self.ask(limited, cost, Some(0)).await;
         assert_eq!(decision.at.as_micros(), self.now);
-        matches!(decision.verdict, SharedVerdict::Within { .. })
+        matches!(decision.verdict, SharedVerdict::Within)
     }
 
     async fn passing(&self, limited: &Limited, calls: usize) -> usize {
@@ -98,7 +99,7 @@ impl Simulation {
             let cost = u64::try_from(1 + random.below(3)).expect("a cost").min(most);
             let decision = self.ask(&limited, cost, Some(0)).await;
             match decision.verdict {
-                SharedVerdict::Within { .. } => log.push((decision.at.as_micros(), cost)),
+                SharedVerdict::Within => log.push((decision.at.as_micros(), cost)),
                 SharedVerdict::Exceeded(Some(wait)) if pause % 3 == 0 => {
                     let wait = i64::try_from(wait.as_micros()).expect("a time");
                     self.wait(wait - 1).await;

@@ -1,7 +1,8 @@
 -- Decides over all limits of a request in one step, and counts it if it is within all of them.
 -- KEYS: whatever the limits count in. ARGV: "take" or "look"; the name of the request's places at
--- once, and how long they are kept without a renewal; then ten for each limit: kind, which key,
--- field, count, cost, four numbers of the kind, and what a calendar's count begins with.
+-- once, and how long they are kept without a renewal; then eleven for each limit: kind, which key,
+-- field, count, cost, four numbers of the kind, what a calendar's count begins with where it is not
+-- there, and in which period.
 -- Times are microseconds since 1970. All is read and judged before anything is written.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -63,12 +64,14 @@ end
 local function smooth(limit, stored)
     local interval, burst = limit[1], limit[2]
     local tolerance = burst * interval
-    local arrived = stored and struct.unpack('>d', stored) or 0
-    -- No further ahead than can be, unless the clock has gone back.
-    local ahead = math.min(math.max(arrived - now, 0), tolerance)
-    limit.jumped = arrived - now > tolerance
+    -- How far ahead it could be when it was stored: the limit may have been another one then.
+    local arrived, furthest = 0, 0
+    if stored then arrived, furthest = struct.unpack('>dd', stored) end
+    -- Further than it could be: the clock has gone back.
+    limit.jumped = arrived - now > furthest
+    local ahead = math.min(math.max(arrived - now, 0), furthest)
     local function stand()
-        limit.remaining = math.floor((tolerance - ahead) / interval)
+        limit.remaining = math.max(math.floor((tolerance - ahead) / interval), 0)
         limit.used = burst - limit.remaining
         limit.resets = ahead == 0 and 0 or ahead + (limit.remaining + 1) * interval - tolerance
     end
@@ -82,7 +85,7 @@ local function smooth(limit, stored)
     return function(cost)
         ahead = ahead + cost * interval
         stand()
-        return struct.pack('>d', now + ahead), ahead
+        return struct.pack('>dd', now + ahead, math.max(tolerance, ahead)), ahead
     end
 end
 
@@ -102,10 +105,14 @@ local function calendar(limit, stored)
         elseif began >= first then
             used, limit.jumped = count, began > first
         end
-    elseif limit.seed == '' then
+    elseif tonumber(redis.call('HGET', limit.key, '') or 0) >= first then
+        -- It was reset in this period, whatever was used before.
+        used = 0
+    elseif limit.seed == '' or (limit.seeded ~= '' and tonumber(limit.seeded) ~= first) then
         limit.unseeded = true
     else
-        used = tonumber(limit.seed)
+        -- Written also where nothing is counted, or it would be asked for with each call.
+        used, limit.jumped = tonumber(limit.seed), true
     end
     limit.used, limit.remaining = used, math.max(limit.count - used, 0)
     limit.resets = used > 0 and last - now or 0
@@ -120,7 +127,16 @@ end
 
 -- How many are under way: each has a place until it is given back, or no longer renewed.
 local function at_once(limit, key)
+    if taking then
+        -- None is further ahead than a lease, unless the clock has gone back.
+        local latest = string.format('%.0f', now + lease)
+        for _, ahead in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. latest, '+inf')) do
+            redis.call('ZADD', key, latest, ahead)
+        end
+    end
     local used = redis.call('ZCOUNT', key, '(' .. string.format('%.0f', now), '+inf')
+    -- The call's own place, where it is asked for a second time.
+    if redis.call('ZSCORE', key, place) then used = used - 1 end
     limit.used, limit.remaining = used, math.max(limit.count - used, 0)
     limit.resets = used > 0 and 1000000 or 0
     if used >= limit.count then limit.wait = 1000000 end
@@ -132,11 +148,11 @@ local function at_once(limit, key)
     end
 end
 
-local limits, verdict = {}, 0
-for at = 4, #ARGV, 10 do
+local limits, refused, unseeded, wrong = {}, false, false, false
+for at = 4, #ARGV, 11 do
     local limit = {
         kind = ARGV[at], key = KEYS[tonumber(ARGV[at + 1])], field = ARGV[at + 2],
-        count = tonumber(ARGV[at + 3]), cost = tonumber(ARGV[at + 4]), seed = ARGV[at + 9],
+        count = tonumber(ARGV[at + 3]), cost = tonumber(ARGV[at + 4]), seed = ARGV[at + 9], seeded = ARGV[at + 10],
         used = 0, remaining = 0, resets = 0, wait = -1,
     }
     for number = 1, 4 do limit[number] = tonumber(ARGV[at + 4 + number]) end
@@ -147,21 +163,19 @@ for at = 4, #ARGV, 10 do
         local kinds = { rolling = rolling, smooth = smooth, calendar = calendar }
         limit.take = kinds[limit.kind](limit, stored)
     end
-    if not limit.take then
-        -- The caller's clock is wrong by more than a period.
-        verdict = 3
-    elseif limit.unseeded and verdict < 2 then
-        verdict = 2
-    elseif limit.wait ~= -1 and verdict < 1 then
-        verdict = 1
-    end
+    -- Where the caller's clock is wrong by more than a period.
+    wrong = wrong or not limit.take
+    -- Whatever it begins with would only add to it.
+    refused = refused or limit.wait ~= -1
+    unseeded = unseeded or limit.unseeded
     limits[#limits + 1] = limit
 end
+local verdict = wrong and 3 or refused and 1 or unseeded and 2 or 0
 
 for _, limit in ipairs(limits) do
     -- What a jump of the clock has moved is written also where nothing is counted, or it would be
     -- moved again and again.
-    if taking and verdict < 2 and (verdict == 0 or limit.jumped) then
+    if taking and (verdict == 0 or verdict == 1 and limit.jumped) then
         local stored, ends = limit.take(verdict == 0 and limit.cost or 0)
         if stored then
             redis.call('HSET', limit.key, limit.field, stored)

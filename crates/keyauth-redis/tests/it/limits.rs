@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keyauth_core::{
-    Limit, LimitDecision, LimitUnit, Limited, LimitedCall, LimitedSubject, Limiter, LookupError,
-    Period, UsageSums,
+    Counted, Limit, LimitDecision, LimitUnit, Limited, LimitedCall, LimitedSubject, Limiter,
+    LookupError, Period, SharedLimits, SharedPlace, SharedQuestion, UsageSums,
 };
 use keyauth_ratelimit::{FleetLimiter, WhenAway};
 use keyauth_redis::{Redis, RedisLimits};
@@ -145,6 +145,14 @@ async fn losing_redis_reopens_no_day_and_no_month() {
             recorded.0.store(usize::MAX, Ordering::Relaxed);
             let call = LimitedCall { limited: &limited, cost: 1, report: false }.to_owned();
             limiter.acquire(call).await.expect_err("nobody knows what was used");
+            limiter.usage(limited.clone()).await.expect_err("nobody knows what was used");
+            // A refusal keeps what was asked for; and what is reset begins with nothing (L7).
+            recorded.0.store(5, Ordering::Relaxed);
+            assert_eq!(ask(&limiter, &limited).await, Some(false), "{client}");
+            recorded.0.store(usize::MAX, Ordering::Relaxed);
+            assert_eq!(ask(&limiter, &limited).await, Some(false), "{client}");
+            limiter.reset(&limited.subject(Counted::Key).expect("a key")).await.expect("reset");
+            assert_eq!(passing(&limiter, &limited, 9).await, 5, "{client}");
         }
     }
 }
@@ -199,4 +207,62 @@ async fn the_places_of_a_process_that_died_come_back() {
     assert_eq!(long_ago, "0", "as if that had passed");
     assert_eq!(ask(&limiter, &limited).await, Some(true));
     background.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn places_that_nobody_waits_for_any_more_are_given_back() {
+    let servers = RedisServers::start().await;
+    for (client, redis) in both(&servers).await {
+        let limiter = FleetLimiter::new(RedisLimits::new(&redis)).when_away(WhenAway::Closed);
+        let background = limiter.start();
+        let limited = limited_key([Limit::at_once(1)]);
+        let free = async || {
+            while ask(&limiter, &limited).await != Some(true) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, free()).await.unwrap_or_else(|_| panic!("{client}: not free"));
+        // The answer is late, and the server does as it was told when it goes on.
+        servers.signal(0, "STOP");
+        assert_eq!(ask(&limiter, &limited).await, None, "{client}");
+        servers.signal(0, "CONT");
+        timeout(PATIENCE, free()).await.unwrap_or_else(|_| panic!("{client}: not free"));
+        // The caller goes away before there is one.
+        for _ in 0..20 {
+            let call = LimitedCall { limited: &limited, cost: 1, report: false }.to_owned();
+            let asking = tokio::spawn({
+                let limiter = limiter.clone();
+                async move { limiter.acquire(call).await }
+            });
+            tokio::task::yield_now().await;
+            asking.abort();
+            let _ = asking.await;
+        }
+        timeout(PATIENCE, free()).await.unwrap_or_else(|_| panic!("{client}: not free"));
+        background.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_one_place_keeps_no_other() {
+    let servers = RedisServers::start().await;
+    let redis = deadpool(&servers.urls().remove(0)).with_timeout(PATIENT);
+    let limits = RedisLimits::new(&redis);
+    let limited = limited_key([Limit::at_once(1), Limit::at_once(9).named("other")]);
+    let places = SharedPlace::all_of(&limited, 7);
+    let minute = Duration::from_secs(60);
+    limits.keep(&places, minute).await.expect("those that were lost too");
+    assert_eq!(limits.look(&question(&limited)).await.expect("an answer").states[0].used, 1);
+    // Somebody else's, under our name.
+    let first = servers.ask(0, &["KEYS", "*at_once:at_once"]);
+    assert_eq!(servers.ask(0, &["SET", &first, "mine"]), "OK");
+    limits.keep(&places, minute).await.expect_err("one of them");
+    limits.give_back(&places).await.expect_err("one of them");
+    let other = servers.ask(0, &["KEYS", "*at_once:other"]);
+    assert_eq!(other, "", "the other one is given back");
+}
+
+fn question(limited: &Limited) -> SharedQuestion {
+    let (limited, lease) = (limited.clone(), Duration::from_secs(30));
+    SharedQuestion { limited, cost: 0, place: 0, lease, seeds: Vec::new() }
 }
