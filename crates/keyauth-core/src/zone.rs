@@ -1,8 +1,10 @@
 //! Time zones, and the days and months in them.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use jiff::civil::Date;
+use jiff::tz::TimeZoneDatabase;
 use jiff::{ToSpan, Zoned};
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +36,9 @@ impl TimeZone {
     ///
     /// [`UnknownTimeZone`] where there is none by that name.
     pub fn named(name: &str) -> Result<Self, UnknownTimeZone> {
-        let zone = jiff::tz::TimeZone::get(name).map_err(|_| UnknownTimeZone(()))?;
+        // Not the machine's, which others in the program may have asked for.
+        static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+        let zone = BUNDLED.get(name).map_err(|_| UnknownTimeZone(()))?;
         // Those without a name could not be written down.
         if zone.iana_name().is_some() { Ok(Self(zone)) } else { Err(UnknownTimeZone(())) }
     }

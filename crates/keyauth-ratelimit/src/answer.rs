@@ -15,17 +15,17 @@ pub(crate) fn exceeded(
     states: Vec<LimitState>,
     wait: Option<Duration>,
 ) -> Exceeded {
-    let windows = || {
+    let refusing = || {
         let exceeded = states.iter().filter(|state| state.exceeded);
-        exceeded.filter_map(|state| Some(limited.limits().get(state.at)?.limit.window))
+        exceeded.filter_map(|state| Some((state, limited.limits().get(state.at)?.limit.window)))
     };
-    let at_once_alone = windows().all(|window| window == LimitWindow::AtOnce);
+    let at_once_alone = refusing().all(|(_, window)| window == LimitWindow::AtOnce);
     let denial = if at_once_alone { Denial::ConcurrencyLimited } else { Denial::RateLimited };
     // Where no wait helps somebody may change the limit; until then, seldom is better than often.
-    let length = |window| match window {
+    let length = |(state, window): (&LimitState, LimitWindow)| match window {
         LimitWindow::Rolling(length) | LimitWindow::Smooth { period: length, .. } => length,
-        _ => SOON,
+        _ => state.resets_after.max(SOON),
     };
-    let retry_after = wait.unwrap_or_else(|| windows().map(length).max().unwrap_or(SOON));
+    let retry_after = wait.unwrap_or_else(|| refusing().map(length).max().unwrap_or(SOON));
     Exceeded { denial, retry_after, states }
 }

@@ -1,7 +1,7 @@
 -- Limits of tenants, owners and groups, beside those of keys.
-ALTER TABLE tenants ADD COLUMN limits TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(limits));
-ALTER TABLE owners ADD COLUMN limits TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(limits));
-ALTER TABLE groups ADD COLUMN limits TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(limits));
+ALTER TABLE tenants ADD COLUMN limits TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(limits) AND json_type(limits) = 'array');
+ALTER TABLE owners ADD COLUMN limits TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(limits) AND json_type(limits) = 'array');
+ALTER TABLE groups ADD COLUMN limits TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(limits) AND json_type(limits) = 'array');
 
 -- The same as before, and for limits.
 DROP TRIGGER tenants_updated;

@@ -185,7 +185,12 @@ impl Settings {
                 let extensions = request.extensions_mut();
                 extensions.insert(principal);
                 if let Some(slots) = &within.slots {
-                    extensions.insert(slots.clone());
+                    // With those of a layer further out, which the handler is to keep as well.
+                    let all = match extensions.remove::<Slots>() {
+                        Some(outer) => Slots::new((outer, slots.clone())),
+                        None => slots.clone(),
+                    };
+                    extensions.insert(all);
                 }
                 Ok(Permit { slots: within.slots, told })
             }

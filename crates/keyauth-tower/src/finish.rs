@@ -42,7 +42,7 @@ impl Finish {
         if self.place == Place::UnknownToCaches {
             mark_private(&mut parts.headers);
         }
-        let slots = take_along(std::mem::take(&mut self.permit), &mut parts.headers);
+        let slots = take_along(std::mem::take(&mut self.permit), &mut parts);
         match self.settings.as_ref().and_then(|settings| restyled(&parts, settings)) {
             Some(refused) => refused.map(ResponseBody::refusal),
             None => Response::from_parts(parts, ResponseBody::holding(body, slots)),
@@ -51,9 +51,12 @@ impl Finish {
 }
 
 /// Tells in a response how limits stand, and gives what its body is to hold.
-pub(crate) fn take_along(permit: Permit, headers: &mut HeaderMap) -> Option<Slots> {
-    for (name, value) in permit.told {
-        headers.insert(name, value);
+pub(crate) fn take_along(permit: Permit, parts: &mut response::Parts) -> Option<Slots> {
+    // A refusal by a limit further in tells of that one.
+    if !parts.extensions.get::<Refusal>().is_some_and(Refusal::tells_limits) {
+        for (name, value) in permit.told {
+            parts.headers.insert(name, value);
+        }
     }
     permit.slots
 }

@@ -61,7 +61,7 @@ impl Rolling {
 
     pub(crate) fn fits(&mut self, now: u64, limit: u64, cost: u64) -> bool {
         self.advance(now);
-        self.total.checked_add(cost).is_some_and(|total| total <= limit)
+        limit > 0 && self.total.checked_add(cost).is_some_and(|total| total <= limit)
     }
 
     /// Counts a call that [fits](Self::fits).
@@ -78,7 +78,7 @@ impl Rolling {
     pub(crate) fn standing(&mut self, now: u64, limit: u64, cost: u64) -> Standing {
         let room = if self.fits(now, limit, cost) {
             Room::Now
-        } else if cost > limit {
+        } else if cost > limit || limit == 0 {
             Room::Never
         } else {
             let above = self.total.saturating_add(cost) - limit;

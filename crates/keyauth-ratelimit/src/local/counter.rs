@@ -28,20 +28,22 @@ pub(super) struct Asked<'a> {
     pub(super) now: Now,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Counter {
     name: Box<str>,
     unit: LimitUnit,
     kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
     Rolling(Rolling),
     Smooth(Smooth),
     Calendar(Calendar),
     /// Shared with the places that were given out.
     AtOnce(Arc<AtomicU64>),
+    /// One of a later version, which lets nothing through.
+    Unknown,
 }
 
 /// A place among calls at once, until it is dropped.
@@ -62,8 +64,8 @@ impl Counter {
             LimitWindow::Smooth { .. } => Kind::Smooth(Smooth::default()),
             LimitWindow::Day => calendar(Unit::Day),
             LimitWindow::Month => calendar(Unit::Month),
-            // A kind of a later version refuses, as one that lets nothing through at once.
-            _ => Kind::AtOnce(Arc::default()),
+            LimitWindow::AtOnce => Kind::AtOnce(Arc::default()),
+            _ => Kind::Unknown,
         };
         Self { name: limit.name.as_str().into(), unit: limit.unit, kind }
     }
@@ -78,6 +80,9 @@ impl Counter {
             (Kind::Calendar(calendar), LimitWindow::Month) => {
                 calendar.is_of(Unit::Month, &limit.zone)
             }
+            (Kind::Unknown, LimitWindow::Day | LimitWindow::Month | LimitWindow::AtOnce) => false,
+            (Kind::Unknown, LimitWindow::Rolling(_) | LimitWindow::Smooth { .. }) => false,
+            (Kind::Unknown, _) => true,
             _ => false,
         };
         same_kind && self.unit == limit.unit && *self.name == *limit.name
@@ -90,6 +95,7 @@ impl Counter {
             Kind::Smooth(smooth) => smooth.fits(now.uptime, &asked.pace(), cost),
             Kind::Calendar(calendar) => calendar.fits(now.wall, count, cost),
             Kind::AtOnce(under_way) => under_way.load(Ordering::Relaxed) < count,
+            Kind::Unknown => false,
         }
     }
 
@@ -104,6 +110,7 @@ impl Counter {
                 under_way.fetch_add(1, Ordering::Relaxed);
                 return Some(Slot(Arc::clone(under_way)));
             }
+            Kind::Unknown => {}
         }
         None
     }
@@ -121,6 +128,10 @@ impl Counter {
                 let resets_after = if used == 0 { Duration::ZERO } else { SOON };
                 Standing { used, remaining, resets_after, room }
             }
+            Kind::Unknown => {
+                let (used, remaining, resets_after) = (0, 0, Duration::ZERO);
+                Standing { used, remaining, resets_after, room: Room::Never }
+            }
         }
     }
 
@@ -131,6 +142,7 @@ impl Counter {
             Kind::Smooth(smooth) => smooth.is_idle(now.uptime),
             Kind::Calendar(calendar) => calendar.is_idle(now.wall),
             Kind::AtOnce(under_way) => under_way.load(Ordering::Relaxed) == 0,
+            Kind::Unknown => true,
         }
     }
 

@@ -78,7 +78,7 @@ impl LocalLimiter {
 
     /// Decides by one part in so many of each limit.
     pub(crate) fn decide_share(&self, call: &LimitedCall<'_>, share: u64) -> LimitDecision {
-        self.locked(call.limited, |locked| locked.decide(call, share))
+        self.locked(call.limited, Look::AndCount, |locked| locked.decide(call, share))
     }
 
     /// The present; the time of day only where a calendar asks for it.
@@ -89,7 +89,7 @@ impl LocalLimiter {
     }
 
     /// Locks the subjects of all limits and gives them to `decide`, which is one step so.
-    fn locked<T>(&self, limited: &Limited, decide: impl Fn(&mut Locked<'_>) -> T) -> T {
+    fn locked<T>(&self, limited: &Limited, look: Look, decide: impl Fn(&mut Locked<'_>) -> T) -> T {
         let (mut concerned, mut calendars) = ([false; KINDS], false);
         for applied in limited.limits() {
             if let Some(concerned) = concerned.get_mut(place(limited.counted(applied))) {
@@ -102,7 +102,10 @@ impl LocalLimiter {
             let subjects: [_; KINDS] = std::array::from_fn(|_| {
                 let (place, (concerned, kind)) = kinds.next()?;
                 let name = concerned.then(|| limited.subject(kind)).flatten()?;
-                Some(self.0.table.get(name, place, || self.now(true)))
+                Some(match look {
+                    Look::Only => self.0.table.find(&name).unwrap_or_default(),
+                    Look::AndCount => self.0.table.get(name, place, || self.now(true)),
+                })
             });
             let mut counts = [const { None }; KINDS];
             let all = subjects.iter().zip(&mut counts).all(|(subject, counts)| {
@@ -115,6 +118,14 @@ impl LocalLimiter {
             }
         }
     }
+}
+
+/// What subjects are locked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// To see how they stand: those that are not there are not put there.
+    Only,
+    AndCount,
 }
 
 const fn place(kind: Counted) -> usize {
@@ -205,7 +216,7 @@ impl Limiter for LocalLimiter {
     }
 
     async fn usage(&self, limited: Limited) -> Result<Vec<LimitState>, LookupError> {
-        Ok(self.locked(&limited, |locked| locked.states(1, 0).0))
+        Ok(self.locked(&limited, Look::Only, |locked| locked.states(1, 0).0))
     }
 
     async fn reset(&self, subject: &LimitedSubject) -> Result<(), LookupError> {

@@ -27,6 +27,12 @@ impl Subject {
 }
 
 impl Counts {
+    /// A subject that has used as much: too much for most of those who were counted together, too
+    /// little for none.
+    pub(super) fn copied(&self) -> Subject {
+        Subject(Mutex::new(Self { list: self.list.clone(), forgotten: false }))
+    }
+
     /// The count of a limit, looked for where it was the last time.
     pub(super) fn counter(&mut self, limit: &Limit, place: usize, now: Now) -> &mut Counter {
         let there = |list: &[Counter], at: usize| list.get(at).is_some_and(|c| c.is_of(limit));

@@ -23,9 +23,9 @@ pub(super) struct Table {
 
 #[derive(Debug, Default)]
 struct Entrance {
-    /// Where all count together for whom there was no room, as long as anything counts there: who
-    /// then got a place of his own would begin anew. One for each kind, since one decision locks
-    /// several.
+    /// Where all count together for whom there was no room. Who gets a place of his own then begins
+    /// with what they have used together, as long as anything counts there, and not with nothing.
+    /// One for each kind, since one decision locks several.
     crowds: [Option<Arc<Subject>>; KINDS],
     swept_at: Option<u64>,
 }
@@ -54,9 +54,6 @@ impl Table {
         if crowd.as_ref().is_some_and(|crowd| is_idle(crowd, now)) {
             *crowd = None;
         }
-        if let Some(crowd) = crowd {
-            return Arc::clone(crowd);
-        }
         if subjects.len() >= self.capacity {
             if swept_at.is_none_or(|last| now.uptime.saturating_sub(last) >= SWEEP) {
                 *swept_at = Some(now.uptime);
@@ -66,7 +63,9 @@ impl Table {
                 return Arc::clone(crowd.get_or_insert_default());
             }
         }
-        Arc::clone(subjects.get_or_insert_with(name, Arc::default))
+        let counts = crowd.as_deref().and_then(Subject::lock);
+        let subject = counts.map_or_else(Subject::default, |counts| counts.copied());
+        Arc::clone(subjects.get_or_insert(name, Arc::new(subject)))
     }
 
     pub(super) fn find(&self, name: &LimitedSubject) -> Option<Arc<Subject>> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keyauth_core::{
-    Counted, Denial, Limit, LimitState, LimitSubject, Limiter, NewKey, TimeZone, Timestamp,
+    Counted, Denial, Limit, LimitState, LimitSubject, Limited, Limiter, NewKey, TimeZone, Timestamp,
 };
 use keyauth_ratelimit::LocalLimiter;
 use keyauth_testkit::FakeClock;
@@ -167,7 +167,7 @@ fn the_ends_of_the_scale_are_sane() {
     ];
     let limited = key(largest);
     for _ in 0..3 {
-        within(decide(&limiter, &limited, u64::MAX / 4));
+        within(decide(&limiter, &limited, u64::MAX / 16));
         clock.advance(Duration::from_nanos(1));
     }
     assert_eq!(exceeded(decide(&limiter, &limited, u64::MAX)).denial, Denial::RateLimited);
@@ -225,9 +225,85 @@ fn who_was_counted_with_others_does_not_begin_anew_when_there_is_room() {
     assert_eq!(passing(&limiter, &second, 5), 3);
     clock.advance(Duration::from_secs(35));
     assert!(!passes(&limiter, &second), "the first is idle, and its place free");
+    let third = key([Limit::per_minute(3)]);
+    assert!(!passes(&limiter, &third), "for whom there was no room either");
     clock.advance(Duration::from_secs(30));
     assert_eq!(passing(&limiter, &second, 5), 3);
     assert_eq!(limiter.subjects(), 1);
+}
+
+#[test]
+fn those_who_go_on_calling_have_places_of_their_own_when_there_is_room() {
+    let clock = Arc::new(FakeClock::default());
+    let limiter = LocalLimiter::with_clock(Arc::clone(&clock) as _).with_capacity(4);
+    let first: Vec<_> = (0..4).map(|_| key([Limit::per_minute(10)])).collect();
+    for limited in &first {
+        assert!(passes(&limiter, limited));
+    }
+    // They are gone, and others never pause for long enough that nothing would count.
+    let others = [(); 2].map(|()| key([Limit::per_minute(10)]));
+    let mut passed = [0; 2];
+    for _ in 0..60 {
+        clock.advance(Duration::from_secs(6));
+        for (limited, passed) in others.iter().zip(&mut passed) {
+            *passed += passing(&limiter, limited, 2);
+        }
+    }
+    assert!(passed.iter().all(|passed| (45..=62).contains(passed)), "{passed:?} in six minutes");
+}
+
+#[test]
+fn a_pace_that_is_changed_goes_on_with_as_many() {
+    let (limiter, clock) = limiter();
+    let Limited::Key(before) = key([Limit::smooth(1, Duration::from_hours(24), 1)]) else {
+        panic!("it is a key")
+    };
+    let with = |limit: Limit| {
+        let mut record = (*before).clone();
+        record.limits.iter_mut().for_each(|applied| applied.limit = limit.clone());
+        Limited::Key(Arc::new(record))
+    };
+    let second = Duration::from_secs(1);
+    assert!(passes(&limiter, &Limited::Key(Arc::clone(&before))));
+    let faster = with(Limit::smooth(10, second, 10));
+    assert_eq!(passing(&limiter, &faster, 20), 9, "the one from before counts");
+    let none = with(Limit::smooth(0, second, 10));
+    assert!(!passes(&limiter, &none));
+    assert_eq!(passing(&limiter, &faster, 20), 0, "what was used is not undone");
+    clock.advance(second);
+    assert_eq!(passing(&limiter, &faster, 20), 10);
+}
+
+#[test]
+fn a_clock_that_was_wrong_for_a_moment_neither_opens_a_day_nor_closes_it_for_years() {
+    let (limiter, clock) = limiter();
+    let limited = key([Limit::per_day(2)]);
+    let now = 1_780_488_000;
+    assert_eq!(passing(&limiter, &limited, 5), 2);
+    at(&clock, now + 100 * 365 * 86_400);
+    assert_eq!(passing(&limiter, &limited, 5), 2, "one further count");
+    at(&clock, now);
+    let refused = exceeded(decide(&limiter, &limited, 1));
+    assert!(refused.retry_after <= Duration::from_hours(24), "{:?}", refused.retry_after);
+    at(&clock, now + 86_400);
+    assert_eq!(passing(&limiter, &limited, 5), 2);
+}
+
+#[test]
+fn nothing_passes_a_count_of_zero_not_even_what_costs_nothing() {
+    let (limiter, _) = limiter();
+    let second = Duration::from_secs(1);
+    for limit in [Limit::per_day(0), Limit::per_second(0), Limit::smooth(0, second, 1)] {
+        exceeded(decide(&limiter, &key([limit.of_cost()]), 0));
+    }
+    // Bursts that no number could hold are held all the same.
+    let huge = key([Limit::smooth(1, Duration::from_hours(1), u64::MAX).of_cost()]);
+    within(decide(&limiter, &huge, 1_000_000));
+    exceeded(decide(&limiter, &huge, u64::MAX));
+    let passed = (0..10).filter(|_| {
+        matches!(decide(&limiter, &huge, 1_000_000), keyauth_core::LimitDecision::Within(_))
+    });
+    assert!(passed.count() < 2);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use name::{name, name_of_places};
 
 pub(crate) const DECIDE: Script = Script {
     text: include_str!("../scripts/limit.lua"),
-    sha1: "e6fed71c2ce7e4b4c8041c713ea9ee5ea89cc852",
+    sha1: "018668c6449744013939f0f1ae7178cca0a8292e",
 };
 pub(crate) const BEAT: Script = Script {
     text: include_str!("../scripts/beat.lua"),

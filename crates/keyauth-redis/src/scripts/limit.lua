@@ -47,8 +47,10 @@ local function rolling(limit, stored)
     end
     limit.used, limit.remaining = total, math.max(limit.count - total, 0)
     limit.resets = until_free(1)
-    if total + limit.cost > limit.count then
-        limit.wait = limit.cost > limit.count and NEVER or until_free(total + limit.cost - limit.count)
+    if limit.count == 0 or limit.cost > limit.count then
+        limit.wait = NEVER
+    elseif total + limit.cost > limit.count then
+        limit.wait = until_free(total + limit.cost - limit.count)
     end
     return function(cost)
         local at = current % (PARTS + 1)
@@ -64,12 +66,14 @@ end
 local function smooth(limit, stored)
     local interval, burst = limit[1], limit[2]
     local tolerance = burst * interval
-    -- How far ahead it could be when it was stored: the limit may have been another one then.
-    local arrived, furthest = 0, 0
-    if stored then arrived, furthest = struct.unpack('>dd', stored) end
+    -- The pace and how far ahead of it one could be when it was stored: the limit may have been
+    -- another one then, and as many go on counting.
+    local arrived, furthest, before = 0, 0, interval
+    if stored then arrived, furthest, before = struct.unpack('>ddd', stored) end
     -- Further than it could be: the clock has gone back.
     limit.jumped = arrived - now > furthest
     local ahead = math.min(math.max(arrived - now, 0), furthest)
+    if before ~= interval then ahead = math.ceil(ahead / before * interval) end
     local function stand()
         limit.remaining = math.max(math.floor((tolerance - ahead) / interval), 0)
         limit.used = burst - limit.remaining
@@ -77,7 +81,7 @@ local function smooth(limit, stored)
     end
     stand()
     local after = ahead + limit.cost * interval
-    if limit.cost > burst then
+    if burst == 0 or limit.cost > burst then
         limit.wait = NEVER
     elseif after > tolerance then
         limit.wait = after - tolerance
@@ -85,7 +89,7 @@ local function smooth(limit, stored)
     return function(cost)
         ahead = ahead + cost * interval
         stand()
-        return struct.pack('>dd', now + ahead, math.max(tolerance, ahead)), ahead
+        return struct.pack('>ddd', now + ahead, math.max(tolerance, ahead), interval), ahead
     end
 end
 
@@ -116,7 +120,7 @@ local function calendar(limit, stored)
     end
     limit.used, limit.remaining = used, math.max(limit.count - used, 0)
     limit.resets = used > 0 and last - now or 0
-    if used + limit.cost > limit.count then limit.wait = last - now end
+    if limit.count == 0 or used + limit.cost > limit.count then limit.wait = last - now end
     return function(cost)
         limit.used, limit.remaining = used + cost, math.max(limit.count - used - cost, 0)
         limit.resets = limit.used > 0 and last - now or 0

@@ -78,7 +78,7 @@ where
                 StateProjection::Service { future, permit } => {
                     let response = ready!(future.poll(cx))?;
                     let (mut parts, body) = response.into_parts();
-                    let slots = finish::take_along(std::mem::take(permit), &mut parts.headers);
+                    let slots = finish::take_along(std::mem::take(permit), &mut parts);
                     let response = Response::from_parts(parts, ResponseBody::holding(body, slots));
                     return Poll::Ready(Ok(response));
                 }

@@ -112,6 +112,10 @@ impl Refusal {
         Self { retry_after: Some(retry_after), limits, exceeded, ..self }
     }
 
+    pub(crate) const fn tells_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
     /// In a layer's own words, which layers further out leave as they are.
     pub(crate) fn told(self) -> Self {
         Self { told: true, ..self }
