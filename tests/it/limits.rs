@@ -114,7 +114,7 @@ async fn without_a_limiter_the_log_says_that_limits_are_not_enforced() {
     let site = world.serve_behind(world.layer()).await;
     let key = world.issue(NewKey::named("any").owner("ada").limit(Limit::per_minute(0))).await;
     site.bearer(key.reveal()).await.assert_reached_by("ada");
-    assert!(world.has_logged("there is no limiter"));
+    assert!(world.has_logged("give `Authenticator::with_limiter` a limiter"));
 }
 
 #[tokio::test]

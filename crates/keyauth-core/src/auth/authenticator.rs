@@ -70,6 +70,7 @@ struct Inner {
     limiter: Option<Arc<dyn DynLimiter>>,
     time: Arc<Timekeeper>,
     limits_warning: Arc<Once>,
+    budgets_warning: Arc<Once>,
 }
 
 impl Authenticator {
@@ -84,6 +85,7 @@ impl Authenticator {
             limiter: None,
             time: Arc::new(Timekeeper::new(Arc::new(SystemClock::new()))),
             limits_warning: Arc::new(Once::new()),
+            budgets_warning: Arc::new(Once::new()),
         }))
     }
 
@@ -199,9 +201,11 @@ impl Authenticator {
         facts: &RequestFacts<'_>,
     ) -> Result<Admission, Denial> {
         admit(&record, facts, self.0.time.now())?;
-        let unlimited = self.0.limiter.is_none() && !record.limits.is_empty();
-        if unlimited || !record.key.budgets.is_empty() {
+        if self.0.limiter.is_none() && !record.limits.is_empty() {
             self.warn_of_limits();
+        }
+        if !record.key.budgets.is_empty() {
+            self.warn_of_budgets();
         }
         Ok(Admission::new(record, self.0.id))
     }
@@ -234,9 +238,18 @@ impl Authenticator {
     fn warn_of_limits(&self) {
         self.0.limits_warning.call_once(|| {
             tracing::warn!(
-                "a key carries limits and there is no limiter, which \
-                 `Authenticator::with_limiter` takes, or it carries budgets, which this version of \
-                 keyauth stores only"
+                "a key carries limits, and nothing enforces them; give \
+                 `Authenticator::with_limiter` a limiter"
+            );
+        });
+    }
+
+    #[cold]
+    fn warn_of_budgets(&self) {
+        self.0.budgets_warning.call_once(|| {
+            tracing::warn!(
+                "a key carries budgets, and nothing enforces them: this version of keyauth stores \
+                 them only"
             );
         });
     }

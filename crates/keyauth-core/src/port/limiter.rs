@@ -142,7 +142,7 @@ pub struct LimitState {
 
 /// Places among requests under way: given back when the last clone is dropped.
 ///
-/// The layer holds one until the response has been sent. A handler that goes on beyond that, as
+/// The layer holds one until the response body has ended. A handler that goes on beyond that, as
 /// with a WebSocket, takes its own out of the request's extensions.
 #[derive(Clone)]
 pub struct Slots(

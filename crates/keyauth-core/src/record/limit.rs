@@ -69,7 +69,7 @@ impl Limit {
         Self::new("month", count, LimitWindow::Month)
     }
 
-    /// At most `count` calls under way at once, each until its answer has been sent.
+    /// At most `count` calls under way at once, each until the body of its answer has ended.
     #[must_use]
     pub fn at_once(count: u64) -> Self {
         Self::new("at_once", count, LimitWindow::AtOnce)

@@ -39,7 +39,8 @@ const CAPACITY: usize = 1_000_000;
 /// | at once | the count, at any moment |
 ///
 /// A million subjects are counted at a time. Beyond that, those who come anew count together, as
-/// if they were one, until others are idle: too strict for some of them, too lax for none.
+/// if they were one, until others are idle, and begin with what they have used together then: too
+/// strict for some of them, too lax for none.
 #[derive(Clone, Debug)]
 pub struct LocalLimiter(Arc<Inner>);
 
