@@ -10,11 +10,11 @@ use axum::{Router, response::Response};
 use bytes::Bytes;
 use http::StatusCode;
 use keyauth_core::{
-    Authenticator, Directory, Group, GroupId, GroupKind, IssuedKey, Limit, LimitSubject, NewKey,
-    Slots, TenantId,
+    Authenticator, Directory, Group, GroupId, GroupKind, IssuedKey, KeyStore, Limit, LimitSubject,
+    NewKey, Slots, TenantId,
 };
-use keyauth_ratelimit::LocalLimiter;
-use keyauth_tests::{Site, World, app};
+use keyauth_ratelimit::{FailedAttempts, LocalLimiter};
+use keyauth_tests::{Broken, Site, World, app};
 use keyauth_tower::{ClientAddress, ForwardingHeader, KeyAuthLayer, RateLimitLayer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -148,6 +148,72 @@ async fn clients_without_keys_are_limited_by_network_or_name() {
         site.get("/", &[session]).await.assert_refused(429, "rate_limited");
     }
     assert_eq!(site.get("/", &[]).await.status, 200, "nobody to be limited");
+}
+
+#[tokio::test]
+async fn who_tries_keys_is_held_up_and_nobody_else() {
+    // L10
+    let world = World::default();
+    let minute = Duration::from_secs(60);
+    let guard = || FailedAttempts::with_clock(5, minute, Arc::clone(&world.clock) as _);
+    let behind = ClientAddress::behind(ForwardingHeader::XForwardedFor, ["127.0.0.1"]);
+    let layer = world.layer().with_guard(guard()).with_client_address(behind.expect("a proxy"));
+    let site = world.serve_behind(layer).await;
+    let [warm, cold, fresh] =
+        ["warm", "cold", "fresh"].map(|name| NewKey::named(name).owner("ada"));
+    let (warm, cold) = (world.issue(warm).await, world.issue(cold).await);
+    let from = async |address: &str, key: &str| {
+        let (address, key) = (format!("X-Forwarded-For: {address}"), format!("X-Api-Key: {key}"));
+        site.get("/", &[&address, &key]).await
+    };
+    from("192.0.2.1", warm.reveal()).await.assert_reached_by("ada");
+    // Nobody's, malformed, foreign: five in all. Nothing presented, and keys that are refused for
+    // what they are, count for nothing.
+    let unknown = || world.store.issuer().draft(NewKey::named("unknown")).expect("a key");
+    for _ in 0..3 {
+        site.get("/", &["X-Forwarded-For: 192.0.2.1"]).await.assert_refused(401, "missing_key");
+    }
+    for network in [["192.0.2.1"; 2], ["2001:db8::1", "2001:db8::ffff"]] {
+        for _ in 0..3 {
+            let key = unknown().into_issued();
+            from(network[0], key.reveal()).await.assert_refused(401, "invalid_key");
+        }
+        from(network[1], "sk_mistyped").await.assert_refused(401, "invalid_key");
+        from(network[1], "foreign").await.assert_refused(401, "invalid_key");
+        let lookups = world.lookups.calls();
+        for _ in 0..3 {
+            let key = unknown().into_issued();
+            let answer = from(network[1], key.reveal()).await;
+            answer.assert_refused(429, "too_many_failures");
+            let after = answer.header("retry-after").and_then(|text| text.parse::<u64>().ok());
+            assert!((57..=63).contains(&after.expect("when")), "{after:?}");
+        }
+        from(network[1], cold.reveal()).await.assert_refused(429, "too_many_failures");
+        assert_eq!(world.lookups.calls(), lookups, "nothing is looked up for him");
+        from(network[1], warm.reveal()).await.assert_reached_by("ada");
+    }
+    from("192.0.2.2", cold.reveal()).await.assert_reached_by("ada");
+    world.clock.advance(Duration::from_secs(63));
+    let fresh = world.issue(fresh).await;
+    from("192.0.2.1", fresh.reveal()).await.assert_reached_by("ada");
+    // A store that gives no answer is nobody's failure.
+    let broken = Authenticator::new(Broken::default());
+    let layer = KeyAuthLayer::new(broken).with_guard(guard());
+    let site = world.serve_behind(layer.with_client_address(ClientAddress::peer())).await;
+    for _ in 0..9 {
+        site.bearer(fresh.reveal()).await.assert_refused(503, "unavailable");
+    }
+}
+
+#[tokio::test]
+async fn a_guard_that_cannot_tell_clients_apart_holds_nobody_up() {
+    let world = World::default();
+    let site = world.serve_behind(world.layer().with_guard(FailedAttempts::new(1, Duration::MAX)));
+    let site = site.await;
+    for _ in 0..5 {
+        site.bearer("sk_mistyped").await.assert_refused(401, "invalid_key");
+    }
+    assert!(world.has_logged("a guard holds nobody up before"));
 }
 
 /// A request whose answer the client does not read to its end.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use http::Request;
 use keyauth_core::{
-    Denial, KeyRecord, LimitDecision, LimitFuture, LimitStep, LookupError, LookupFuture, Parsed,
-    Peek, RequestFacts, Slots,
+    Denial, Guard, KeyRecord, LimitDecision, LimitFuture, LimitStep, LookupError, LookupFuture,
+    Parsed, Peek, RequestFacts, Slots,
 };
 use tracing::Span;
 
+use crate::address::network;
 use crate::layer::{Foreign, Settings, Strangers};
 use crate::limits::{LimitHeaders, tell};
 use crate::refusal::{Reason, Refusal, Shape};
@@ -110,11 +111,21 @@ impl Settings {
                 self.pass_unauthenticated(request)
             }
             Presented::Foreign | Presented::Unusable | Presented::Malformed => {
-                Step::Refuse(self.refuse(request, span, Denial::InvalidKey))
+                Step::Refuse(match self.held_up(request, span) {
+                    Some(refusal) => refusal,
+                    None => self.refuse_unknown(request, span),
+                })
             }
             Presented::Repeated => Step::Refuse(self.refuse(request, span, Denial::InvalidRequest)),
-            Presented::Key(Peeked::Lookup(lookup), place) => {
-                Step::Wait(Wait::Record(lookup), place)
+            Presented::Key(Peeked::Lookup(lookup), place) => match self.held_up(request, span) {
+                Some(refusal) => Step::Refuse(refusal),
+                None => Step::Wait(Wait::Record(lookup), place),
+            },
+            Presented::Key(Peeked::Record(None), _) => {
+                Step::Refuse(match self.held_up(request, span) {
+                    Some(refusal) => refusal,
+                    None => self.refuse_unknown(request, span),
+                })
             }
             Presented::Key(Peeked::Record(record), place) => {
                 match self.conclude(request, Ok(record), span) {
@@ -135,7 +146,7 @@ impl Settings {
     ) -> Result<Cleared, Refusal> {
         let record = match answer {
             Ok(Some(record)) => record,
-            Ok(None) => return Err(self.refuse(request, span, Denial::InvalidKey)),
+            Ok(None) => return Err(self.refuse_unknown(request, span)),
             Err(error) => {
                 observe::unanswered(span, &error);
                 return Err(self.refusal(request, error.kind()));
@@ -266,6 +277,39 @@ impl Settings {
                 value.set_sensitive(true);
             }
         }
+    }
+
+    /// The refusal of a client that has failed too often.
+    fn held_up<B>(&self, request: &Request<B>, span: &Span) -> Option<Refusal> {
+        let wait = self.guard()?.held_up(&self.client(request)?)?;
+        let refusal = self.refuse(request, span, Denial::TooManyFailures);
+        Some(refusal.with_limits(wait, (LimitHeaders::new(), Vec::new())))
+    }
+
+    /// Refuses a request whose key nobody has issued, and remembers whose it was.
+    fn refuse_unknown<B>(&self, request: &Request<B>, span: &Span) -> Refusal {
+        if let (Some(guard), Some(client)) = (self.guard(), self.client(request)) {
+            guard.failed(&client);
+        }
+        self.refuse(request, span, Denial::InvalidKey)
+    }
+
+    fn guard(&self) -> Option<&dyn Guard> {
+        let guard = self.guard.as_deref()?;
+        if !self.address_is_known {
+            self.guard_warning.call_once(observe::no_guard);
+            return None;
+        }
+        Some(guard)
+    }
+
+    /// Whose request it is, where that is known.
+    fn client<B>(&self, request: &Request<B>) -> Option<String> {
+        let address = self.address.find(&RequestHead::of(request));
+        if address.is_none() {
+            self.peer_warning.call_once(observe::no_address);
+        }
+        address.map(network)
     }
 
     /// Refuses a request whose key is unknown or missing.

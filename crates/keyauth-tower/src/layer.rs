@@ -5,7 +5,7 @@ use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use http::Response;
-use keyauth_core::Authenticator;
+use keyauth_core::{Authenticator, Guard};
 use tower_layer::Layer;
 
 use crate::limits::Telling;
@@ -26,6 +26,9 @@ pub(crate) struct Settings {
     pub(crate) auth: Authenticator,
     pub(crate) sources: KeySources,
     pub(crate) address: ClientAddress,
+    /// Whether somebody has said how the client's address is found.
+    pub(crate) address_is_known: bool,
+    pub(crate) guard: Option<Arc<dyn Guard>>,
     pub(crate) strangers: Strangers,
     pub(crate) foreign: Foreign,
     pub(crate) http_only: bool,
@@ -37,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) cost: Option<Arc<Cost>>,
     pub(crate) telling: Telling,
     pub(crate) peer_warning: Arc<Once>,
+    pub(crate) guard_warning: Arc<Once>,
 }
 
 type Skip = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
@@ -65,6 +69,8 @@ impl KeyAuthLayer {
             auth,
             sources: KeySources::default(),
             address: ClientAddress::peer(),
+            address_is_known: false,
+            guard: None,
             strangers: Strangers::Refused,
             foreign: Foreign::Refused,
             http_only: false,
@@ -75,6 +81,7 @@ impl KeyAuthLayer {
             cost: None,
             telling: Telling::default(),
             peer_warning: Arc::new(Once::new()),
+            guard_warning: Arc::new(Once::new()),
         };
         Self { settings: Arc::new(settings) }
     }
@@ -91,7 +98,23 @@ impl KeyAuthLayer {
     /// Finds the client's address otherwise than from the peer: behind proxies, say.
     #[must_use]
     pub fn with_client_address(self, address: ClientAddress) -> Self {
-        self.change(|settings| settings.address = address)
+        self.change(|settings| {
+            settings.address = address;
+            settings.address_is_known = true;
+        })
+    }
+
+    /// Holds up clients that present keys which nobody has issued: they get 429, and nothing is
+    /// looked up for them, until the guard lets them go. Whoever presents a key that is cached is
+    /// never held up.
+    ///
+    /// Clients are told apart by address, of IPv6 by the network `/64`. It takes effect where
+    /// [`with_client_address`](Self::with_client_address) says how that is found
+    /// ([`ClientAddress::peer`] will do without a proxy): behind one that was forgotten, one
+    /// stranger would hold up all.
+    #[must_use]
+    pub fn with_guard(self, guard: impl Guard + 'static) -> Self {
+        self.change(|settings| settings.guard = Some(Arc::new(guard)))
     }
 
     /// Lets requests without any credential through, without a
@@ -220,6 +243,7 @@ impl fmt::Debug for Settings {
             .field("foreign", &self.foreign)
             .field("http_only", &self.http_only)
             .field("style", &self.style)
+            .field("guard", &self.guard)
             .field("skip", &self.skip.is_some())
             .field("cost", &self.cost.is_some())
             .field("telling", &self.telling)

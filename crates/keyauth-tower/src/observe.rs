@@ -77,7 +77,8 @@ fn log_refusal(denial: Denial, found: Option<&KeyRecord>, head: &RequestHead<'_>
 /// Says once what is missing where a key has address rules and no address is known.
 pub(crate) fn no_address() {
     tracing::warn!(
-        "a key has address rules, and the client's address is unknown, so it is refused; \
+        "the client's address is unknown, so keys with address rules are refused, and a guard \
+         holds nobody up; \
          with axum, serve `app.into_make_service_with_connect_info::<SocketAddr>()`, \
          elsewhere put a `keyauth_tower::PeerAddress` into each request's extensions"
     );
@@ -95,6 +96,14 @@ pub(crate) fn limited(denial: Denial) {
 pub(crate) fn unlimited(error: &LookupError) {
     let source = std::error::Error::source(error).map(tracing::field::display);
     tracing::warn!(code = error.kind().code(), source, "limits could not be asked for: {error}");
+}
+
+/// Says once what is missing where a guard cannot tell clients apart.
+pub(crate) fn no_guard() {
+    tracing::warn!(
+        "a guard holds nobody up before `KeyAuthLayer::with_client_address` says how clients are \
+         told apart: `ClientAddress::peer()`, or behind proxies `ClientAddress::behind(..)`"
+    );
 }
 
 /// Says once what is missing where clients are limited by an address that is unknown.

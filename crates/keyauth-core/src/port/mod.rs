@@ -3,6 +3,7 @@
 mod clock;
 mod directory;
 mod feed;
+mod guard;
 mod hints;
 mod limiter;
 mod lookup;
@@ -19,6 +20,7 @@ pub use feed::{
     Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, FeedReader, Instance, Origin,
     SealKey, Subject,
 };
+pub use guard::Guard;
 pub use hints::Hints;
 pub use limiter::{
     Exceeded, LimitDecision, LimitState, Limited, LimitedCall, Limiter, OwnedCall, Slots,

@@ -77,6 +77,17 @@ impl LocalLimiter {
         self.0.table.len()
     }
 
+    /// What it would decide, without counting anything.
+    pub(crate) fn look(&self, call: &LimitedCall<'_>) -> LimitDecision {
+        self.locked(call.limited, Look::Only, |locked| {
+            let (states, wait) = locked.states(1, call.cost);
+            if states.iter().any(|state| state.exceeded) {
+                return LimitDecision::Exceeded(exceeded(call.limited, states, wait));
+            }
+            LimitDecision::Within(Within { states, slots: None })
+        })
+    }
+
     /// Decides by one part in so many of each limit.
     pub(crate) fn decide_share(&self, call: &LimitedCall<'_>, share: u64) -> LimitDecision {
         self.locked(call.limited, Look::AndCount, |locked| locked.decide(call, share))

@@ -4,7 +4,7 @@ mod forwarded;
 mod peer;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use http::header::{FORWARDED, HeaderName};
@@ -101,6 +101,18 @@ impl ClientAddress {
             Finder::FromFn(find) => find(head),
         };
         address.map(|address| address.to_canonical())
+    }
+}
+
+/// The client's network: the address itself, or of IPv6 the `/64`, of which one client has as
+/// many addresses as it likes.
+pub(crate) fn network(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) >> 64 << 64;
+            format!("{}/64", Ipv6Addr::from(network))
+        }
     }
 }
 

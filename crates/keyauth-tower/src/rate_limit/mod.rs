@@ -4,7 +4,6 @@ mod future;
 
 use std::fmt;
 use std::mem;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 
@@ -18,6 +17,7 @@ use keyauth_core::{
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::address::network;
 use crate::decide::Permit;
 use crate::limits::{LimitHeaders, Telling, tell};
 use crate::refusal::{Refusal, Shape};
@@ -179,18 +179,6 @@ impl<L> Settings<L> {
             }
         };
         Err(refusal)
-    }
-}
-
-/// The client's network: the address itself, or of IPv6 the `/64`, of which one client has as
-/// many addresses as it likes.
-fn network(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let network = u128::from(address) >> 64 << 64;
-            format!("{}/64", Ipv6Addr::from(network))
-        }
     }
 }
 
