@@ -114,15 +114,18 @@ impl LocalLimiter {
             let subjects: [_; KINDS] = std::array::from_fn(|_| {
                 let (place, (concerned, kind)) = kinds.next()?;
                 let name = concerned.then(|| limited.subject(kind)).flatten()?;
-                Some(match look {
+                let subject = match look {
                     Look::Only => self.0.table.find(&name).unwrap_or_default(),
-                    Look::AndCount => self.0.table.get(name, place, || self.now(true)),
-                })
+                    Look::AndCount => self.0.table.get(&name, place, || self.now(true)),
+                };
+                Some((name, subject))
             });
             let mut counts = [const { None }; KINDS];
             let all = subjects.iter().zip(&mut counts).all(|(subject, counts)| {
-                *counts = subject.as_deref().and_then(Subject::lock);
-                counts.is_some() == subject.is_some()
+                let Some((name, subject)) = subject else { return true };
+                *counts = subject.lock();
+                // Neither forgotten, nor given counts of its own meanwhile.
+                counts.is_some() && self.0.table.is_current(name, subject)
             });
             if all {
                 // After the locks, so that no subject sees a time before the last one.

@@ -8,7 +8,11 @@ use super::counter::{Counter, Now};
 
 /// What one subject has used: one lock for it, and for nobody else.
 #[derive(Debug, Default)]
-pub(super) struct Subject(Mutex<Counts>);
+pub(super) struct Subject {
+    counts: Mutex<Counts>,
+    /// Whether it stands for several, for each of whom there was no room.
+    crowd: bool,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -19,9 +23,17 @@ pub(super) struct Counts {
 }
 
 impl Subject {
+    pub(super) fn crowd() -> Self {
+        Self { crowd: true, ..Self::default() }
+    }
+
+    pub(super) const fn is_crowd(&self) -> bool {
+        self.crowd
+    }
+
     /// Its counts, unless it was forgotten.
     pub(super) fn lock(&self) -> Option<MutexGuard<'_, Counts>> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         (!counts.forgotten).then_some(counts)
     }
 }
@@ -30,7 +42,8 @@ impl Counts {
     /// A subject that has used as much: too much for most of those who were counted together, too
     /// little for none.
     pub(super) fn copied(&self) -> Subject {
-        Subject(Mutex::new(Self { list: self.list.clone(), forgotten: false }))
+        let counts = Mutex::new(Self { list: self.list.clone(), forgotten: false });
+        Subject { counts, crowd: false }
     }
 
     /// The count of a limit, looked for where it was the last time.

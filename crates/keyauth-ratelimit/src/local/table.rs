@@ -35,15 +35,16 @@ impl Table {
         Self { subjects: HashMap::new(), capacity, entrance: Mutex::default() }
     }
 
-    /// The subject's counts, or those of all for whom there is no room.
+    /// The subject's counts, or those of all for whom there is no room: who counts there must
+    /// [make sure](Self::is_current), once they are locked, that it still is where to count.
     pub(super) fn get(
         &self,
-        name: LimitedSubject,
+        name: &LimitedSubject,
         kind: usize,
         now: impl FnOnce() -> Now,
     ) -> Arc<Subject> {
         let subjects = self.subjects.pin();
-        if let Some(subject) = subjects.get(&name) {
+        if let Some(subject) = subjects.get(name) {
             return Arc::clone(subject);
         }
         let now = now();
@@ -60,12 +61,19 @@ impl Table {
                 self.sweep(now);
             }
             if subjects.len() >= self.capacity {
-                return Arc::clone(crowd.get_or_insert_default());
+                return Arc::clone(crowd.get_or_insert_with(|| Arc::new(Subject::crowd())));
             }
         }
+        // Locked until it is there, so that nobody counts in the crowd for it any more.
         let counts = crowd.as_deref().and_then(Subject::lock);
-        let subject = counts.map_or_else(Subject::default, |counts| counts.copied());
-        Arc::clone(subjects.get_or_insert(name, Arc::new(subject)))
+        let subject = counts.as_ref().map_or_else(Subject::default, |counts| counts.copied());
+        Arc::clone(subjects.get_or_insert(name.clone(), Arc::new(subject)))
+    }
+
+    /// Whether counts, which are locked, are still what a subject counts in: its own are, unless
+    /// they were forgotten; those of a crowd until it has its own.
+    pub(super) fn is_current(&self, name: &LimitedSubject, subject: &Subject) -> bool {
+        !subject.is_crowd() || self.subjects.pin().get(name).is_none()
     }
 
     pub(super) fn find(&self, name: &LimitedSubject) -> Option<Arc<Subject>> {
@@ -104,10 +112,10 @@ mod tests {
         let table = Table::new(1);
         let now = Now { uptime: 1, wall: Timestamp::from_micros(0) };
         let name = || LimitedSubject::Other("any".into());
-        let held = table.get(name(), 0, || now);
+        let held = table.get(&name(), 0, || now);
         table.sweep(now);
         assert!(held.lock().is_none() && table.len() == 0);
-        let again = table.get(name(), 0, || now);
+        let again = table.get(&name(), 0, || now);
         let limit = Limit::per_second(1);
         let mut counts = again.lock().expect("it is there");
         let asked = Asked { limit: &limit, share: 1, cost: 1, now };
@@ -115,5 +123,34 @@ mod tests {
         drop(counts);
         table.sweep(now);
         assert!(again.lock().is_some() && table.len() == 1, "what counts is kept");
+    }
+
+    #[test]
+    fn who_holds_the_crowd_when_he_is_given_a_place_finds_out() {
+        let table = Table::new(1);
+        let now = |uptime| Now { uptime, wall: Timestamp::from_micros(0) };
+        let name = |name: &str| LimitedSubject::Other(name.into());
+        let limit = Limit::per_second(2);
+        let count = |subject: &Subject, now| {
+            let asked = Asked { limit: &limit, share: 1, cost: 1, now };
+            let mut counts = subject.lock().expect("it is there");
+            let counter = counts.counter(&limit, 0, now);
+            let fits = counter.fits(&asked);
+            counter.add(&asked);
+            fits
+        };
+        let begin = SWEEP;
+        assert!(count(&table.get(&name("first"), 0, || now(begin)), now(begin)));
+        let later = now(begin + 900_000_000);
+        let crowd = table.get(&name("second"), 0, || later);
+        assert!(count(&crowd, later) && table.is_current(&name("second"), &crowd));
+        // The first is idle by now, the crowd is not, and a sweep is due.
+        let end = now(begin + SWEEP + 1);
+        assert!(count(&crowd, end));
+        let own = table.get(&name("second"), 0, || end);
+        assert!(!own.is_crowd() && table.is_current(&name("second"), &own));
+        assert!(!table.is_current(&name("second"), &crowd), "what counts there is not his");
+        assert!(table.is_current(&name("third"), &crowd));
+        assert!(count(&own, end) && !count(&own, end), "he begins with what they have used");
     }
 }
