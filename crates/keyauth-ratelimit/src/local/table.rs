@@ -145,7 +145,7 @@ mod tests {
         let crowd = table.get(&name("second"), 0, || later);
         assert!(count(&crowd, later) && table.is_current(&name("second"), &crowd));
         // The first is idle by now, the crowd is not, and a sweep is due.
-        let end = now(begin + SWEEP + 1);
+        let end = now(begin + 2 * SWEEP);
         assert!(count(&crowd, end));
         let own = table.get(&name("second"), 0, || end);
         assert!(!own.is_crowd() && table.is_current(&name("second"), &own));
