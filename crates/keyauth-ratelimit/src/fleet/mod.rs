@@ -258,7 +258,7 @@ impl<S: SharedLimits + 'static> Limiter for FleetLimiter<S> {
                     let states = if call.report { states } else { Vec::new() };
                     return Ok(LimitDecision::Within(Within {
                         states,
-                        slots: held.map(Slots::new),
+                        slots: held.map(|held| Slots::new(held.keep())),
                     }));
                 }
                 // None was given.

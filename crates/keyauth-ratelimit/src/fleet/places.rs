@@ -34,11 +34,20 @@ pub(super) struct Places {
 
 #[derive(Debug, Default)]
 struct State {
-    held: HashMap<u128, Vec<SharedPlace>>,
+    held: HashMap<u128, Held>,
     /// Until somebody has said that he has them.
     to_return: Vec<SharedPlace>,
     /// Whether somebody renews, and gives back.
     kept: bool,
+}
+
+/// Places of one call.
+#[derive(Debug)]
+struct Held {
+    places: Vec<SharedPlace>,
+    /// Whether it is known that they were given. Before, to renew them could take places for a
+    /// call that is refused meanwhile.
+    given: bool,
 }
 
 impl Default for Places {
@@ -59,13 +68,36 @@ impl Places {
         u128::from(self.process) << 64 | u128::from(next)
     }
 
-    /// Notes places to be renewed. Says whether somebody does.
+    /// Notes places that are asked for. Says whether somebody renews them.
     pub(super) fn hold(&self, places: &[SharedPlace]) -> bool {
         let mut state = self.state();
         if let Some(place) = places.first() {
-            state.held.insert(place.place, places.to_vec());
+            state.held.insert(place.place, Held { places: places.to_vec(), given: false });
         }
         state.kept
+    }
+
+    /// Notes that a call was given its places.
+    fn confirm(&self, place: u128) {
+        if let Some(held) = self.state().held.get_mut(&place) {
+            held.given = true;
+        }
+    }
+
+    /// Those to be renewed.
+    fn given(&self) -> Vec<SharedPlace> {
+        let state = self.state();
+        let given = state.held.values().filter(|held| held.given);
+        given.flat_map(|held| &held.places).cloned().collect()
+    }
+
+    /// Gives back those that were let go while they were renewed, which may have come after.
+    fn return_revived(&self, mut renewed: Vec<SharedPlace>) {
+        let mut state = self.state();
+        renewed.retain(|place| !state.held.contains_key(&place.place));
+        state.to_return.extend(renewed);
+        drop(state);
+        self.returned.notify_one();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -82,6 +114,14 @@ pub(super) struct HeldPlaces<S: SharedLimits + 'static> {
 impl<S: SharedLimits + 'static> HeldPlaces<S> {
     pub(super) const fn new(inner: Arc<Inner<S>>, places: Vec<SharedPlace>) -> Self {
         Self { inner, places }
+    }
+
+    /// Has them renewed, where they were given.
+    pub(super) fn keep(self) -> Self {
+        if let Some(place) = self.places.first() {
+            self.inner.places.confirm(place.place);
+        }
+        self
     }
 
     /// Gives none back, where none was given.
@@ -173,10 +213,11 @@ impl<S: SharedLimits + 'static> Keeping<S> {
                 Ok(count) => inner.instances.store(count.max(1), Ordering::Relaxed),
                 Err(error) => tracing::debug!(%error, "the instances could not be counted"),
             }
-            let held: Vec<_> = inner.places.state().held.values().flatten().cloned().collect();
-            if let Err(error) = inner.shared.keep(&held, LEASE).await {
+            let given = inner.places.given();
+            if let Err(error) = inner.shared.keep(&given, LEASE).await {
                 tracing::debug!(%error, "places could not be renewed");
             }
+            inner.places.return_revived(given);
             // Not held while it waits: the limiter may go meanwhile.
             drop(inner);
             sleep(RENEW).await;
@@ -205,5 +246,33 @@ impl<S: SharedLimits + 'static> Keeping<S> {
                 None => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyauth_core::LimitedSubject;
+
+    use super::*;
+
+    #[test]
+    fn only_places_that_were_given_and_are_still_held_are_renewed() {
+        let places = Places::default();
+        let one = |place| SharedPlace {
+            subject: LimitedSubject::Other("any".into()),
+            limit: "at_once".to_owned(),
+            place,
+        };
+        for place in [1, 2] {
+            places.hold(&[one(place)]);
+        }
+        assert_eq!(places.given(), [], "nobody knows yet whether they were given");
+        places.confirm(1);
+        assert_eq!(places.given(), [one(1)]);
+        // The first is let go while both are renewed, which may take it once more.
+        places.confirm(2);
+        places.state().held.remove(&1);
+        places.return_revived(vec![one(1), one(2)]);
+        assert_eq!(places.state().to_return, [one(1)]);
     }
 }
