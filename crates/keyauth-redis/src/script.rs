@@ -13,12 +13,12 @@ mod tests {
     use keyauth_testkit::RedisServers;
 
     use crate::cache::PUT;
-    use crate::limits::{BEAT, DECIDE, PLACES, RESET};
+    use crate::limits::{BEAT, DECIDE, LEASE, PLACES, RESET};
 
     #[tokio::test]
     async fn redis_calls_scripts_by_the_names_written_beside_them() {
         let servers = RedisServers::start().await;
-        for script in [PUT, DECIDE, BEAT, PLACES, RESET] {
+        for script in [PUT, DECIDE, LEASE, BEAT, PLACES, RESET] {
             assert_eq!(servers.ask(0, &["SCRIPT", "LOAD", script.text]), script.sha1);
         }
     }

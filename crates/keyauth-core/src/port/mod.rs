@@ -31,7 +31,8 @@ pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};
 pub use shared_cache::{SharedCache, SharedEntry};
 pub use shared_limits::{
-    Seed, SharedDecision, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict,
+    LeasedFrom, Seed, SharedDecision, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace,
+    SharedQuestion, SharedVerdict, UnusedLease,
 };
 pub use store::{KeyPage, KeyStore};
 pub use usage_sums::UsageSums;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::{
-    AppliedLimit, LimitState, LimitWindow, Limited, LimitedSubject, LookupError, Timestamp,
+    AppliedLimit, Limit, LimitState, LimitWindow, Limited, LimitedSubject, LookupError, Timestamp,
 };
 
 /// Counts for all instances together.
@@ -19,6 +19,9 @@ use crate::{
 ///   while it is known to be away it fails at once.
 /// * A count of a day or month that is not there is asked for, and nothing is admitted before.
 /// * Places among calls at once that nobody [renews](SharedLimits::keep) come back by themselves.
+/// * What is taken ahead is counted when it is, and may be used until the time it is good for is
+///   over, as if it had been taken then: no bound is exceeded by it. What is not used is given back
+///   to the count that it came from and to no other, and once, however often that is sent.
 /// * No two subjects share a count, whatever characters their names have.
 ///
 /// Checked by `keyauth_testkit::limiter_conformance!`, behind a limiter that stands on it.
@@ -48,6 +51,19 @@ pub trait SharedLimits: Debug + Send + Sync {
         &self,
         places: &[SharedPlace],
     ) -> impl Future<Output = Result<(), LookupError>> + Send;
+
+    /// Takes ahead of what limits have, as much as is there of what is wanted, and gives back what
+    /// was taken so and not used; each by itself. For rolling limits and those of days and months,
+    /// all of one tenant, or of one subject without. Answers in the order of the questions.
+    ///
+    /// `holder` is a name that no other process has; its turns go up for each tenant, and what is
+    /// sent of one that is over does nothing.
+    fn lease(
+        &self,
+        holder: &str,
+        turn: u64,
+        questions: &[SharedLeaseQuestion],
+    ) -> impl Future<Output = Result<Vec<SharedLease>, LookupError>> + Send;
 
     /// Forgets what somebody has used, but for what is under way; days and months begin with
     /// nothing then, whatever seeds say.
@@ -116,6 +132,52 @@ pub enum SharedVerdict {
         /// Of which limits.
         limits: Vec<usize>,
     },
+}
+
+/// What is wanted ahead of what a limit has, and what is given back.
+#[derive(Clone, Debug)]
+pub struct SharedLeaseQuestion {
+    /// Whose use it counts.
+    pub subject: LimitedSubject,
+    /// The limit.
+    pub limit: Limit,
+    /// How much is wanted, of what the limit counts.
+    pub wanted: u64,
+    /// What is given back.
+    pub unused: Option<UnusedLease>,
+}
+
+/// What was taken ahead and has not been used, nor will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnusedLease {
+    /// Where it came from.
+    pub from: LeasedFrom,
+    /// How much it is.
+    pub amount: u64,
+}
+
+/// What something was taken from: a part of a window, or a day or month, of one count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeasedFrom {
+    /// Which part or period, by a number of whoever counts.
+    pub period: i64,
+    /// When the count was begun: after it was lost or reset it is another one.
+    pub begun: Timestamp,
+}
+
+/// What was taken ahead of what a limit has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedLease {
+    /// How much it is; nothing where nothing is left.
+    pub granted: u64,
+    /// For how long it may be used, from the moment it was asked for.
+    pub good_for: Duration,
+    /// Where it came from.
+    pub from: LeasedFrom,
+    /// How much is left besides.
+    pub remaining: u64,
+    /// When more is free again; zero where all is.
+    pub resets_after: Duration,
 }
 
 /// A place among calls at once.

@@ -1,10 +1,10 @@
-//! One question to the script, and its answer.
+//! One question about a call, and its answer.
 
 use std::time::Duration;
 
 use keyauth_core::{
-    AppliedLimit, LimitCount, LimitState, LimitUnit, LimitWindow, LimitedSubject, Period, Seed,
-    SharedDecision, SharedPlace, SharedQuestion, SharedVerdict, Timestamp,
+    Limit, LimitCount, LimitState, LimitUnit, LimitWindow, Period, Seed, SharedDecision,
+    SharedPlace, SharedQuestion, SharedVerdict, Timestamp,
 };
 
 use super::name::{name, name_of_places};
@@ -14,56 +14,32 @@ const PARTS: u64 = 20;
 /// The largest count that Lua's numbers are exact to.
 const MOST: u64 = 1 << 53;
 
-/// What the script is asked.
-pub(super) struct Call {
+/// What a script is asked: what it counts in, and arguments for each limit.
+#[derive(Default)]
+pub(super) struct Rows {
     pub(super) keys: Vec<String>,
     pub(super) arguments: Vec<String>,
-    /// Which limits, by their places among all.
-    asked: Vec<usize>,
 }
 
-impl Call {
-    /// `None` where there is nothing to ask.
-    pub(super) fn new(
-        prefix: &str,
-        taking: bool,
-        question: &SharedQuestion,
-        now: Timestamp,
-    ) -> Option<Self> {
-        let how = if taking { "take" } else { "look" };
-        let arguments =
-            vec![how.to_owned(), format!("{:032x}", question.place), micros(question.lease)];
-        let mut call = Self { keys: vec![], arguments, asked: vec![] };
-        for (at, applied) in question.limited.limits().iter().enumerate() {
-            let Some(subject) = question.limited.subject(question.limited.counted(applied)) else {
-                continue;
-            };
-            let seed = question.seeds.get(at).copied().flatten();
-            call.push(prefix, &subject, applied, question, seed, now);
-            call.asked.push(at);
-        }
-        (!call.asked.is_empty()).then_some(call)
-    }
-
-    fn push(
+impl Rows {
+    /// Adds a limit, where it stands by `key`.
+    pub(super) fn push(
         &mut self,
-        prefix: &str,
-        subject: &LimitedSubject,
-        applied: &AppliedLimit,
-        question: &SharedQuestion,
+        key: String,
+        limit: &Limit,
+        cost: u64,
         seed: Option<Seed>,
         now: Timestamp,
     ) {
-        let limit = &applied.limit;
         let count = match limit.count {
             LimitCount::AtMost(count) => count.min(MOST),
             LimitCount::Unlimited => MOST,
             // Of a later version: nothing.
             _ => 0,
         };
-        let (cost, unit) = match limit.unit {
-            LimitUnit::Cost => (question.cost, "cost"),
-            _ => (1, "requests"),
+        let unit = match limit.unit {
+            LimitUnit::Cost => "cost",
+            _ => "requests",
         };
         let zone = &limit.zone;
         let mut numbers = [0; 4];
@@ -89,16 +65,6 @@ impl Call {
             }
             _ => ("at_once", String::new()),
         };
-        let key = if kind == "at_once" {
-            let place = SharedPlace {
-                subject: subject.clone(),
-                limit: limit.name.clone(),
-                place: question.place,
-            };
-            name_of_places(prefix, &place)
-        } else {
-            name(prefix, subject)
-        };
         let known = self.keys.iter().position(|known| *known == key);
         let index = known.unwrap_or_else(|| {
             self.keys.push(key);
@@ -114,10 +80,48 @@ impl Call {
         let since = since.map_or_else(String::new, |since| since.as_micros().to_string());
         self.arguments.extend([used, since]);
     }
+}
+
+/// A question about a call.
+pub(super) struct Call {
+    pub(super) rows: Rows,
+    /// Which limits, by their places among all.
+    asked: Vec<usize>,
+}
+
+impl Call {
+    /// `None` where there is nothing to ask.
+    pub(super) fn new(
+        prefix: &str,
+        taking: bool,
+        question: &SharedQuestion,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let how = if taking { "take" } else { "look" };
+        let arguments =
+            vec![how.to_owned(), format!("{:032x}", question.place), micros(question.lease)];
+        let mut call = Self { rows: Rows { keys: vec![], arguments }, asked: vec![] };
+        for (at, applied) in question.limited.limits().iter().enumerate() {
+            let Some(subject) = question.limited.subject(question.limited.counted(applied)) else {
+                continue;
+            };
+            let limit = &applied.limit;
+            let key = if limit.window == LimitWindow::AtOnce {
+                let (limit, place) = (limit.name.clone(), question.place);
+                name_of_places(prefix, &SharedPlace { subject, limit, place })
+            } else {
+                name(prefix, &subject)
+            };
+            let cost = if limit.unit == LimitUnit::Cost { question.cost } else { 1 };
+            let seed = question.seeds.get(at).copied().flatten();
+            call.rows.push(key, limit, cost, seed, now);
+            call.asked.push(at);
+        }
+        (!call.asked.is_empty()).then_some(call)
+    }
 
     /// What the script has answered, or what time it is where the caller's clock is wrong.
-    pub(super) fn read(self, answer: &[u8]) -> Option<Result<SharedDecision, Timestamp>> {
-        let answer = std::str::from_utf8(answer).ok()?;
+    pub(super) fn read(self, answer: &str) -> Option<Result<SharedDecision, Timestamp>> {
         let mut numbers = answer.split(' ').map(str::parse::<i64>);
         let mut next = || numbers.next()?.ok();
         let (at, verdict) = (Timestamp::from_micros(next()?), next()?);

@@ -1,6 +1,7 @@
 //! Limits that instances count together.
 
 mod call;
+mod lease;
 mod name;
 #[cfg(test)]
 mod simulated;
@@ -9,19 +10,23 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use keyauth_core::{
-    Clock, LimitedSubject, LookupError, SharedDecision, SharedLimits, SharedPlace, SharedQuestion,
-    SharedVerdict, SystemClock, Timestamp,
+    Clock, LimitedSubject, LookupError, SharedDecision, SharedLease, SharedLeaseQuestion,
+    SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SystemClock, Timestamp,
 };
 
 use crate::link::Answer;
 use crate::redis::Redis;
 use crate::script::Script;
-use call::{Call, micros};
+use call::{Call, Rows, micros};
 use name::{name, name_of_places};
 
 pub(crate) const DECIDE: Script = Script {
-    text: include_str!("../scripts/limit.lua"),
-    sha1: "018668c6449744013939f0f1ae7178cca0a8292e",
+    text: concat!(include_str!("../scripts/counts.lua"), include_str!("../scripts/limit.lua")),
+    sha1: "e33d63c608c823ec47b04bf9645416e798a562c0",
+};
+pub(crate) const LEASE: Script = Script {
+    text: concat!(include_str!("../scripts/counts.lua"), include_str!("../scripts/lease.lua")),
+    sha1: "28b83221b5663c4a84346fc0e13ee85c934e51bb",
 };
 pub(crate) const BEAT: Script = Script {
     text: include_str!("../scripts/beat.lua"),
@@ -35,6 +40,8 @@ pub(crate) const RESET: Script = Script {
     text: include_str!("../scripts/reset.lua"),
     sha1: "149f42095027ff63d6b0c12caf3b7bfa965f3c94",
 };
+/// By how many clocks a question is asked: ours, and then that of Redis.
+const CLOCKS: usize = 2;
 /// How many places are kept or given back in one step.
 const PLACES_AT_ONCE: usize = 500;
 
@@ -55,13 +62,14 @@ const PLACES_AT_ONCE: usize = 500;
 pub struct RedisLimits {
     redis: Redis,
     decide: Script,
+    lease: Script,
 }
 
 impl RedisLimits {
     /// Counts there.
     #[must_use]
     pub fn new(redis: &Redis) -> Self {
-        Self { redis: redis.clone(), decide: DECIDE }
+        Self { redis: redis.clone(), decide: DECIDE, lease: LEASE }
     }
 
     async fn ask(
@@ -70,14 +78,15 @@ impl RedisLimits {
         question: &SharedQuestion,
     ) -> Result<SharedDecision, LookupError> {
         // Wrong by little, it is within the day before and the one after.
-        let now = SystemClock::new().now();
-        match self.ask_at(taking, question, now).await? {
-            Ok(decision) => Ok(decision),
-            // Wrong by more: Redis has told what time it is.
-            Err(now) => self.ask_at(taking, question, now).await?.map_err(|_| {
-                LookupError::unavailable("the clock of Redis moves faster than it can be followed")
-            }),
+        let mut now = SystemClock::new().now();
+        for _ in 0..CLOCKS {
+            match self.ask_at(taking, question, now).await? {
+                Ok(decision) => return Ok(decision),
+                // Wrong by more: Redis has told what time it is.
+                Err(at) => now = at,
+            }
         }
+        Err(clock_moves())
     }
 
     /// Asks with the days and months around a time. What time it is, where it is none of these.
@@ -92,15 +101,20 @@ impl RedisLimits {
             let verdict = SharedVerdict::Within;
             return Ok(Ok(SharedDecision { at: now, verdict, states }));
         };
-        let keys: Vec<_> = call.keys.iter().map(String::as_bytes).collect();
-        let arguments: Vec<_> = call.arguments.iter().map(String::as_bytes).collect();
-        let answer = self.redis.eval(self.decide, &keys, &arguments).await?;
-        let Answer::Bytes(answer) = answer else { return Err(nonsense()) };
+        let answer = self.run(self.decide, &call.rows).await?;
         call.read(&answer).ok_or_else(nonsense)
     }
-}
 
-impl RedisLimits {
+    /// Runs one of the scripts that count.
+    async fn run(&self, script: Script, rows: &Rows) -> Result<String, LookupError> {
+        let keys: Vec<_> = rows.keys.iter().map(String::as_bytes).collect();
+        let arguments: Vec<_> = rows.arguments.iter().map(String::as_bytes).collect();
+        match self.redis.eval(script, &keys, &arguments).await? {
+            Answer::Bytes(answer) => String::from_utf8(answer).map_err(|_| nonsense()),
+            _ => Err(nonsense()),
+        }
+    }
+
     /// Keeps places for so long, or gives them back, as many in one step as are on one server.
     /// What goes wrong with some of them keeps the others from nothing.
     async fn places(&self, places: &[SharedPlace], lease: Duration) -> Result<(), LookupError> {
@@ -143,6 +157,25 @@ impl SharedLimits for RedisLimits {
         self.places(places, Duration::ZERO).await
     }
 
+    async fn lease(
+        &self,
+        holder: &str,
+        turn: u64,
+        questions: &[SharedLeaseQuestion],
+    ) -> Result<Vec<SharedLease>, LookupError> {
+        let mut now = SystemClock::new().now();
+        for _ in 0..CLOCKS {
+            let rows = lease::rows(self.redis.prefix(), holder, turn, questions, now);
+            let Some(rows) = rows else { return Ok(Vec::new()) };
+            let answer = self.run(self.lease, &rows).await?;
+            match lease::read(&answer, questions.len()).ok_or_else(nonsense)? {
+                Ok(leases) => return Ok(leases),
+                Err(at) => now = at,
+            }
+        }
+        Err(clock_moves())
+    }
+
     async fn reset(&self, subject: &LimitedSubject) -> Result<(), LookupError> {
         let name = name(self.redis.prefix(), subject);
         self.redis.eval(RESET, &[name.as_bytes()], &[]).await.map(drop)
@@ -160,6 +193,10 @@ impl SharedLimits for RedisLimits {
 fn number(answer: &Answer) -> Option<u64> {
     let Answer::Bytes(number) = answer else { return None };
     std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+fn clock_moves() -> LookupError {
+    LookupError::unavailable("the clock of Redis moves faster than it can be followed")
 }
 
 fn nonsense() -> LookupError {

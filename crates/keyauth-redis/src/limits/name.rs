@@ -34,6 +34,13 @@ pub(super) fn name_of_places(prefix: &str, place: &SharedPlace) -> String {
     format!("{}:at_once:{}", name(prefix, &place.subject), escaped(&place.limit))
 }
 
+/// Where it stands which turn of a holder was the last, beside the counts of a subject's tenant.
+pub(super) fn name_of_turn(prefix: &str, subject: &LimitedSubject, holder: &str) -> String {
+    let name = name(prefix, subject);
+    let tag = name.split_inclusive('}').next().unwrap_or_default();
+    format!("{tag}:turn:{}", escaped(holder))
+}
+
 fn escaped(id: &str) -> String {
     let mut escaped = String::with_capacity(id.len());
     for byte in id.bytes() {

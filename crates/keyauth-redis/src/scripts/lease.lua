@@ -1,0 +1,35 @@
+-- Takes ahead of what limits have, as much as is there of what is wanted, and gives back what was
+-- taken so and not used; each limit by itself. KEYS[1]: the caller's last turn; then whatever the
+-- limits count in. ARGV: the turn; then each limit, its cost being what is wanted, and for what is
+-- given back the part or period it is of, when that count was begun, and how much.
+local limits = {}
+for at = 2, #ARGV, LENGTH + 3 do
+    local limit = limit_at(at)
+    if limit.kind == 'calendar' and not period(limit) then return string.format('%.0f 2', now) end
+    limit.back = {
+        of = tonumber(ARGV[at + LENGTH]), made = tonumber(ARGV[at + LENGTH + 1]),
+        amount = tonumber(ARGV[at + LENGTH + 2]),
+    }
+    limits[#limits + 1] = limit
+end
+local turn = tonumber(ARGV[1])
+if tonumber(redis.call('GET', KEYS[1]) or 0) >= turn then
+    -- Sent twice by a client that saw no answer: what is given back counts once.
+    return string.format('%.0f 1', now)
+end
+redis.call('SET', KEYS[1], turn, 'PX', 60000)
+
+local answer = { string.format('%.0f 0', now) }
+for _, limit in ipairs(limits) do
+    local wanted = limit.cost
+    limit.cost = 0
+    local take, granted = read(limit), 0
+    -- Not before somebody has said what a day that is not there begins with.
+    if not limit.unseeded then
+        granted = math.min(wanted, limit.remaining)
+        if granted > 0 or limit.back.amount > 0 then write(limit, take(granted)) end
+    end
+    answer[#answer + 1] = string.format('%.0f %.0f %.0f %.0f %.0f %.0f', granted, limit.good,
+        limit.of, limit.made, limit.remaining, math.ceil(limit.resets))
+end
+return table.concat(answer, ' ')
