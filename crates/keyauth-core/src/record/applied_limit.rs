@@ -51,6 +51,21 @@ pub enum LimitedSubject {
     Other(Arc<str>),
 }
 
+impl LimitedSubject {
+    /// The tenant, where there is one.
+    #[must_use]
+    pub const fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Key(tenant, _)
+            | Self::Member(tenant, ..)
+            | Self::Owner(tenant, _)
+            | Self::Group(tenant, _)
+            | Self::Tenant(tenant) => Some(tenant),
+            Self::Other(_) => None,
+        }
+    }
+}
+
 impl Key {
     /// Somebody whose use counts when this key is used; `None` where the key has no group.
     #[must_use]

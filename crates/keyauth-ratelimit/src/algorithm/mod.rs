@@ -7,7 +7,7 @@ mod smooth;
 use std::time::Duration;
 
 pub(crate) use calendar::{Calendar, Unit};
-pub(crate) use rolling::Rolling;
+pub(crate) use rolling::{PARTS, Rolling};
 pub(crate) use smooth::{Pace, Smooth};
 
 /// How a limit stands, and what a call of some cost would meet.

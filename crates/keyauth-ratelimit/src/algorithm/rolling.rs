@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Room, Standing, nanos};
 
 /// Into how many parts a window is cut.
-const PARTS: u64 = 20;
+pub(crate) const PARTS: u64 = 20;
 /// One more than fit into the window: the oldest is only partly in it, and counts in full.
 const KEPT: usize = 21;
 

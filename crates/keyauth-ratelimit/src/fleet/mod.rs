@@ -1,5 +1,6 @@
 //! Limits of all instances together.
 
+mod leases;
 mod places;
 
 use std::fmt::{self, Debug};
@@ -15,6 +16,7 @@ use keyauth_core::{
 
 use crate::LocalLimiter;
 use crate::answer::exceeded;
+use leases::Leases;
 use places::{HeldPlaces, LEASE, Places};
 
 /// How often one question is asked: again when what counts begin with is known.
@@ -30,11 +32,13 @@ const ATTEMPTS: usize = 3;
 /// | day, month | the count, in each calendar day or month of the zone |
 /// | at once | the count; the places of a process that died come back after 30 s |
 ///
+/// It asks about each request, unless limits are [leased](Self::leased), which changes no bound.
+///
 /// A shared clock that jumps forward may let through one further count. What holds while the
 /// shared limits are away is up to [`WhenAway`].
 ///
 /// Start it with the authenticator ([`Authenticator::start`](keyauth_core::Authenticator::start)):
-/// that renews places among calls at once, and counts the instances.
+/// that renews places among calls at once, counts the instances, and takes leases.
 pub struct FleetLimiter<S>(Arc<Inner<S>>);
 
 /// Why there is no answer.
@@ -69,6 +73,7 @@ struct Inner<S> {
     instances: AtomicU64,
     least_instances: u64,
     places: Arc<Places>,
+    leases: Option<Leases>,
     away: AtomicBool,
     not_started: Once,
     alone: Once,
@@ -85,10 +90,32 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
             instances: AtomicU64::new(0),
             least_instances: 1,
             places: Arc::default(),
+            leases: None,
             away: AtomicBool::new(false),
             not_started: Once::new(),
             alone: Once::new(),
         }))
+    }
+
+    /// Takes ahead of what limits have, as much as is used, so that most requests ask nobody.
+    ///
+    /// The bounds are the same. What was taken counts from then on, and is used in the same part of
+    /// its window, which is a twentieth of it, or for 5 s where that is less; what is left then, or
+    /// at the end, is given back. So a request may be refused for what other instances hold: no
+    /// more than they have used in as long, and all together a tenth of a limit at most, as soon as
+    /// they have counted each other (10 s, or [`with_instances`](Self::with_instances)).
+    ///
+    /// Requests ask nevertheless where nothing is there: those of somebody who has made fewer than
+    /// four in that time, the last ones of a limit, and all that are under a limit of less than
+    /// 10 s, a [smooth](LimitWindow::Smooth) one or one of [calls at once](LimitWindow::AtOnce).
+    /// Who may use no more is told so by whoever counts, and not from memory.
+    ///
+    /// # Panics
+    ///
+    /// Where it is in use already.
+    #[must_use]
+    pub fn leased(self) -> Self {
+        self.change(|inner| inner.leases = Some(Leases::new()))
     }
 
     /// Decides otherwise while `shared` is away.
@@ -221,7 +248,7 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
         match self.0.when_away {
             WhenAway::Closed => Err(error),
             WhenAway::LocalShare => {
-                let instances = match self.0.instances.load(Ordering::Relaxed) {
+                let instances = match self.0.known_instances() {
                     0 => {
                         self.0.alone.call_once(|| {
                             tracing::warn!(
@@ -232,9 +259,8 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
                         });
                         1
                     }
-                    counted => counted,
+                    known => known,
                 };
-                let instances = instances.max(self.0.least_instances);
                 Ok(self.0.local.decide_share(&call.borrow(), instances))
             }
             WhenAway::OpenWithoutLimits => Ok(LimitDecision::Within(Within::default())),
@@ -242,9 +268,22 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
     }
 }
 
+impl<S> Inner<S> {
+    /// How many instances there are; zero where nobody knows.
+    fn known_instances(&self) -> u64 {
+        match (self.instances.load(Ordering::Relaxed), self.least_instances) {
+            (0, 1) => 0,
+            (counted, at_least) => counted.max(at_least),
+        }
+    }
+}
+
 impl<S: SharedLimits + 'static> Limiter for FleetLimiter<S> {
-    fn try_acquire(&self, _: &LimitedCall<'_>) -> TryAcquire {
-        TryAcquire::Ask
+    fn try_acquire(&self, call: &LimitedCall<'_>) -> TryAcquire {
+        match &self.0.leases {
+            Some(leases) => leases.try_acquire(call, self.0.known_instances()),
+            None => TryAcquire::Ask,
+        }
     }
 
     async fn acquire(&self, call: OwnedCall) -> Result<LimitDecision, LookupError> {
@@ -255,6 +294,9 @@ impl<S: SharedLimits + 'static> Limiter for FleetLimiter<S> {
             Ok(SharedDecision { verdict, states, .. }) => {
                 self.answered();
                 if verdict == SharedVerdict::Within {
+                    if let Some(leases) = &self.0.leases {
+                        leases.note(&call.limited, call.cost, self.0.known_instances());
+                    }
                     let states = if call.report { states } else { Vec::new() };
                     return Ok(LimitDecision::Within(Within {
                         states,
@@ -289,11 +331,16 @@ impl<S: SharedLimits + 'static> Limiter for FleetLimiter<S> {
 
     async fn reset(&self, subject: &LimitedSubject) -> Result<(), LookupError> {
         self.0.local.reset(subject).await?;
-        self.0.shared.reset(subject).await
+        self.0.shared.reset(subject).await?;
+        if let Some(leases) = &self.0.leases {
+            leases.reset(subject);
+        }
+        Ok(())
     }
 
     fn start(&self) -> Background {
-        places::keep(&self.0)
+        // Leases first: who goes says so when nothing is held any more.
+        leases::keep(&self.0).and(places::keep(&self.0))
     }
 }
 

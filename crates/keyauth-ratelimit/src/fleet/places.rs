@@ -68,6 +68,11 @@ impl Places {
         u128::from(self.process) << 64 | u128::from(next)
     }
 
+    /// A name that no other process has.
+    pub(super) fn holder(&self) -> String {
+        format!("{:016x}", self.process)
+    }
+
     /// Notes places that are asked for. Says whether somebody renews them.
     pub(super) fn hold(&self, places: &[SharedPlace]) -> bool {
         let mut state = self.state();
@@ -168,7 +173,7 @@ pub(super) fn keep<S: SharedLimits + 'static>(inner: &Arc<Inner<S>>) -> Backgrou
         return Background::none();
     }
     let keeping = Keeping(Arc::downgrade(inner));
-    let name = format!("{:016x}", inner.places.process);
+    let name = inner.places.holder();
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(keeping.run(name, stopped));
     Background::new(async move {

@@ -8,20 +8,16 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use keyauth_core::{
-    Clock, Counted, LimitDecision, LimitState, LimitWindow, Limited, LimitedCall, LimitedSubject,
-    Limiter, LookupError, OwnedCall, Slots, SystemClock, Timestamp, TryAcquire, Within,
+    Clock, LimitDecision, LimitState, LimitWindow, Limited, LimitedCall, LimitedSubject, Limiter,
+    LookupError, OwnedCall, Slots, SystemClock, Timestamp, TryAcquire, Within,
 };
 
 use crate::algorithm::{Room, Standing, nanos};
 use crate::answer::exceeded;
+use crate::subjects::{KINDS, place, subjects};
 use counter::{Asked, Counter, Now, Slot};
 use subject::{Counts, Subject};
 use table::Table;
-
-/// Whose use can be counted in one decision, in the order in which it is locked.
-const ORDER: [Counted; KINDS] =
-    [Counted::Key, Counted::Member, Counted::Owner, Counted::Group, Counted::Tenant];
-const KINDS: usize = 5;
 
 /// How many subjects are counted each by itself.
 const CAPACITY: usize = 1_000_000;
@@ -102,27 +98,21 @@ impl LocalLimiter {
 
     /// Locks the subjects of all limits and gives them to `decide`, which is one step so.
     fn locked<T>(&self, limited: &Limited, look: Look, decide: impl Fn(&mut Locked<'_>) -> T) -> T {
-        let (mut concerned, mut calendars) = ([false; KINDS], false);
-        for applied in limited.limits() {
-            if let Some(concerned) = concerned.get_mut(place(limited.counted(applied))) {
-                *concerned = true;
-            }
-            calendars |= matches!(applied.limit.window, LimitWindow::Day | LimitWindow::Month);
-        }
+        let calendar = |window| matches!(window, LimitWindow::Day | LimitWindow::Month);
+        let calendars = limited.limits().iter().any(|applied| calendar(applied.limit.window));
+        let names = subjects(limited);
         loop {
-            let mut kinds = concerned.into_iter().zip(ORDER).enumerate();
-            let subjects: [_; KINDS] = std::array::from_fn(|_| {
-                let (place, (concerned, kind)) = kinds.next()?;
-                let name = concerned.then(|| limited.subject(kind)).flatten()?;
+            let found: [_; KINDS] = std::array::from_fn(|place| {
+                let name = names.get(place)?.as_ref()?;
                 let subject = match look {
-                    Look::Only => self.0.table.find(&name).unwrap_or_default(),
-                    Look::AndCount => self.0.table.get(&name, place, || self.now(true)),
+                    Look::Only => self.0.table.find(name).unwrap_or_default(),
+                    Look::AndCount => self.0.table.get(name, place, || self.now(true)),
                 };
                 Some((name, subject))
             });
             let mut counts = [const { None }; KINDS];
-            let all = subjects.iter().zip(&mut counts).all(|(subject, counts)| {
-                let Some((name, subject)) = subject else { return true };
+            let all = found.iter().zip(&mut counts).all(|(found, counts)| {
+                let Some((name, subject)) = found else { return true };
                 *counts = subject.lock();
                 // Neither forgotten, nor given counts of its own meanwhile.
                 counts.is_some() && self.0.table.is_current(name, subject)
@@ -141,17 +131,6 @@ enum Look {
     /// To see how they stand: those that are not there are not put there.
     Only,
     AndCount,
-}
-
-const fn place(kind: Counted) -> usize {
-    match kind {
-        Counted::Key => 0,
-        Counted::Member => 1,
-        Counted::Owner => 2,
-        Counted::Group => 3,
-        // And of kinds of a later version.
-        _ => 4,
-    }
 }
 
 /// Subjects whose counts nobody else changes for now.

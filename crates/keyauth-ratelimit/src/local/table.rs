@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use keyauth_core::LimitedSubject;
 use papaya::HashMap;
 
-use super::KINDS;
 use super::counter::Now;
 use super::subject::Subject;
+use crate::subjects::KINDS;
 
 /// How often, in nanoseconds, one who finds the table full looks for who is idle.
 const SWEEP: u64 = 10_000_000_000;

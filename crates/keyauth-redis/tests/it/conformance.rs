@@ -125,3 +125,41 @@ mod fred_cluster {
     keyauth_testkit::hints_conformance!(hints);
     keyauth_testkit::limiter_conformance!(limiter);
 }
+
+/// Limits that are taken ahead.
+mod leased {
+    mod deadpool {
+        use keyauth_core::Background;
+        use keyauth_ratelimit::FleetLimiter;
+        use keyauth_redis::RedisLimits;
+        use keyauth_testkit::RedisKeyspace;
+
+        use crate::world::{deadpool, in_keyspace, leased};
+
+        async fn limiter() -> (FleetLimiter<RedisLimits>, (RedisKeyspace, Background)) {
+            let space = RedisKeyspace::create().await;
+            let (limiter, background) = leased(&in_keyspace(deadpool(space.url()), &space), 1);
+            (limiter, (space, background))
+        }
+
+        keyauth_testkit::limiter_conformance!(limiter);
+    }
+
+    mod fred_cluster {
+        use keyauth_core::Background;
+        use keyauth_ratelimit::FleetLimiter;
+        use keyauth_redis::{Redis, RedisLimits};
+        use keyauth_testkit::RedisServers;
+
+        use crate::world::{PATIENT, fred_cluster, leased};
+
+        async fn limiter() -> (FleetLimiter<RedisLimits>, (RedisServers, Background)) {
+            let servers = RedisServers::start_cluster().await;
+            let redis = Redis::from(fred_cluster(&servers).await).with_timeout(PATIENT);
+            let (limiter, background) = leased(&redis, 1);
+            (limiter, (servers, background))
+        }
+
+        keyauth_testkit::limiter_conformance!(limiter);
+    }
+}

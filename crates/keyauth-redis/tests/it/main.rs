@@ -5,6 +5,7 @@
 mod away;
 mod conformance;
 mod fence;
+mod leased;
 mod limits;
 mod listening;
 mod names;

@@ -100,3 +100,11 @@ pub(crate) fn fleet(redis: &Redis) -> (FleetLimiter<RedisLimits>, Background) {
     let background = limiter.start();
     (limiter, background)
 }
+
+/// The same, which takes ahead, as one of so many.
+pub(crate) fn leased(redis: &Redis, instances: u64) -> (FleetLimiter<RedisLimits>, Background) {
+    let limiter = FleetLimiter::new(RedisLimits::new(redis)).when_away(WhenAway::Closed);
+    let limiter = limiter.with_instances(instances).leased();
+    let background = limiter.start();
+    (limiter, background)
+}
