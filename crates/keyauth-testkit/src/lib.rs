@@ -14,9 +14,10 @@
 //! ```
 //!
 //! An adapter of one's own is tested with [`key_store_conformance!`],
-//! [`change_feed_conformance!`], [`shared_cache_conformance!`] and [`hints_conformance!`].
+//! [`change_feed_conformance!`], [`shared_cache_conformance!`], [`hints_conformance!`] and
+//! [`limiter_conformance!`].
 //! [`FakeClock`] turns the time, [`Gated`] holds a lookup where a race needs it held, and cuts it
-//! off from its store. Feature `containers` adds real servers, one a test run, with a database or
+//! off from its store, and [`Passed`] looks at what limits let through in every window. Feature `containers` adds real servers, one a test run, with a database or
 //! key space of its own for each test, and servers of a test's own to crash.
 //!
 //! Everything here panics where a test should fail.
@@ -27,6 +28,7 @@ mod authenticator;
 mod clock;
 pub mod conformance;
 mod gate;
+mod passed;
 #[cfg(feature = "containers")]
 mod services;
 mod through;
@@ -34,6 +36,7 @@ mod through;
 pub use authenticator::{admission, at_once, authenticator};
 pub use clock::FakeClock;
 pub use gate::{Gated, GatedReader, Side, Wire};
+pub use passed::Passed;
 #[cfg(feature = "containers")]
 pub use services::{FaultProxy, PostgresDatabase, PostgresServer, RedisKeyspace, RedisServers};
 pub use through::Through;

@@ -6,26 +6,16 @@ use std::time::Duration;
 
 use keyauth_core::{Limit, LimitCount, LimitDecision, LimitWindow};
 use keyauth_ratelimit::LocalLimiter;
-use keyauth_testkit::FakeClock;
+use keyauth_testkit::{FakeClock, Passed};
 use proptest::prelude::*;
 
 use crate::world::{decide, key};
 
-/// What was let through: when, in nanoseconds, and at what cost.
-type Log = Vec<(u64, u64)>;
+/// What was let through, in nanoseconds.
+type Log = Vec<Passed>;
 
-/// The most in any stretch of a length, its beginning included and its end not.
 fn most_in_any(log: &Log, length: u64) -> u64 {
-    let (mut most, mut sum) = (0, 0);
-    let mut left = log.iter().peekable();
-    for (at, cost) in log {
-        sum += cost;
-        while let Some((_, gone)) = left.next_if(|(first, _)| first + length <= *at) {
-            sum -= gone;
-        }
-        most = most.max(sum);
-    }
-    most
+    Passed::most_in_any(log, i64::try_from(length).expect("a time"))
 }
 
 /// Sends calls, each some time after the one before, and logs those that pass. What is refused
@@ -37,13 +27,13 @@ fn run(limit: &Limit, calls: &[(u64, u64)]) -> Log {
     let (mut now, mut log) = (0, Log::new());
     let mut wait = |nanos: u64| {
         clock.advance(Duration::from_nanos(nanos));
-        now += nanos;
+        now += i64::try_from(nanos).expect("a time");
         now
     };
     for (pause, cost) in calls {
         let at = wait(*pause);
         match decide(&limiter, &limited, *cost) {
-            LimitDecision::Within(_) => log.push((at, *cost)),
+            LimitDecision::Within(_) => log.push(Passed::at(at, *cost)),
             LimitDecision::Exceeded(exceeded) => {
                 let most = match (limit.window, limit.count) {
                     (LimitWindow::Smooth { burst, .. }, _) => burst,
@@ -60,7 +50,7 @@ fn run(limit: &Limit, calls: &[(u64, u64)]) -> Log {
                     let at = wait(1);
                     let retried = decide(&limiter, &limited, *cost);
                     assert!(matches!(retried, LimitDecision::Within(_)), "{exceeded:?}");
-                    log.push((at, *cost));
+                    log.push(Passed::at(at, *cost));
                 }
             }
         }
@@ -128,7 +118,7 @@ fn the_bounds_are_reached() {
 fn places_come_back_at_most_a_twentieth_late() {
     for first in [0, 1, SECOND / 40, SECOND / 20 - 1, SECOND / 20] {
         let log = run(&Limit::per_second(1), &[(first, 1), (3, 1)]);
-        let late = log[1].0 - (log[0].0 + SECOND);
-        assert!(late <= SECOND / 20, "{late} ns");
+        assert_eq!((log.len(), most_in_any(&log, SECOND)), (2, 1));
+        assert_eq!(most_in_any(&log, SECOND + SECOND / 20 + 1), 2, "later than a twentieth");
     }
 }

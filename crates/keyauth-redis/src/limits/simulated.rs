@@ -1,7 +1,6 @@
 //! The script in simulated time: schedules made to exceed a limit, and clocks that jump. What was
 //! let through is looked at in every window there is, by the times that the script gives.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use deadpool_redis::Runtime;
@@ -10,8 +9,8 @@ use keyauth_core::{
     SharedLease, SharedLeaseQuestion, SharedLimits, SharedQuestion, SharedVerdict, TimeZone,
     UnusedLease,
 };
-use keyauth_testkit::RedisServers;
 use keyauth_testkit::conformance::limiter::limited_key;
+use keyauth_testkit::{Passed, RedisServers};
 
 use super::{DECIDE, LEASE, RedisLimits};
 use crate::redis::Redis;
@@ -24,8 +23,8 @@ struct Simulation {
     now: i64,
 }
 
-/// When, in microseconds, and at what cost.
-type Log = Vec<(i64, u64)>;
+/// What was let through, in microseconds.
+type Log = Vec<Passed>;
 
 const SECOND: i64 = 1_000_000;
 
@@ -105,14 +104,14 @@ impl Simulation {
             let cost = u64::try_from(1 + random.below(3)).expect("a cost").min(most);
             let decision = self.ask(&limited, cost, Some(0)).await;
             match decision.verdict {
-                SharedVerdict::Within => log.push((decision.at.as_micros(), cost)),
+                SharedVerdict::Within => log.push(Passed::at(decision.at.as_micros(), cost)),
                 SharedVerdict::Exceeded(Some(wait)) if pause % 3 == 0 => {
                     let wait = i64::try_from(wait.as_micros()).expect("a time");
                     self.wait(wait - 1).await;
                     assert!(!self.passes(&limited, cost).await, "{wait} us are too long");
                     self.wait(1).await;
                     assert!(self.passes(&limited, cost).await, "{wait} us are too short");
-                    log.push((self.now, cost));
+                    log.push(Passed::at(self.now, cost));
                 }
                 SharedVerdict::Exceeded(_) => {}
                 other => panic!("{other:?}"),
@@ -132,20 +131,6 @@ impl Random {
     }
 }
 
-/// The most in any stretch of a length.
-fn most_in_any(log: &Log, length: i64) -> u64 {
-    let (mut most, mut sum) = (0, 0);
-    let mut left = log.iter().peekable();
-    for (at, cost) in log {
-        sum += cost;
-        while let Some((_, gone)) = left.next_if(|(first, _)| first + length <= *at) {
-            sum -= gone;
-        }
-        most = most.max(sum);
-    }
-    most
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_schedule_exceeds_a_limit_in_any_window() {
     let mut simulation = Simulation::start().await;
@@ -153,13 +138,13 @@ async fn no_schedule_exceeds_a_limit_in_any_window() {
     for limit in [1, 3, 10] {
         let rolling = Limit::per_second(limit).of_cost();
         let log = simulation.run(&rolling, limit, &mut random, 400).await;
-        assert!(most_in_any(&log, SECOND) <= limit);
+        assert!(Passed::most_in_any(&log, SECOND) <= limit);
         let burst = limit + 1;
         let smooth = Limit::smooth(limit, Duration::from_secs(1), burst).of_cost();
         let log = simulation.run(&smooth, burst, &mut random, 400).await;
         for length in [1, SECOND / 7, SECOND, 5 * SECOND] {
             let part = u64::try_from(length).expect("a time") * limit / 1_000_000;
-            assert!(most_in_any(&log, length) <= burst + part, "in {length} us");
+            assert!(Passed::most_in_any(&log, length) <= burst + part, "in {length} us");
         }
     }
     // So quick that what is left of a division counts.
@@ -168,10 +153,10 @@ async fn no_schedule_exceeds_a_limit_in_any_window() {
     for _ in 0..300 {
         simulation.wait(1).await;
         if simulation.passes(&quick, 1).await {
-            log.push((simulation.now, 1));
+            log.push(Passed::at(simulation.now, 1));
         }
     }
-    assert!(most_in_any(&log, 100) <= 3 + 30);
+    assert!(Passed::most_in_any(&log, 100) <= 3 + 30);
     // The bounds are reached.
     let (rolling, smooth) = (limited_key([Limit::per_second(7)]), Duration::from_secs(1));
     let smooth = limited_key([Limit::smooth(10, smooth, 5)]);
@@ -180,13 +165,13 @@ async fn no_schedule_exceeds_a_limit_in_any_window() {
         simulation.wait(SECOND / 100 + 1).await;
         for (limited, log) in [&rolling, &smooth].into_iter().zip(&mut logs) {
             if simulation.passes(limited, 1).await {
-                log.push((simulation.now, 1));
+                log.push(Passed::at(simulation.now, 1));
             }
         }
     }
     let [rolling, smooth] = logs;
-    assert_eq!(most_in_any(&rolling, SECOND), 7);
-    assert_eq!(most_in_any(&smooth, SECOND + SECOND / 50), 15);
+    assert_eq!(Passed::most_in_any(&rolling, SECOND), 7);
+    assert_eq!(Passed::most_in_any(&smooth, SECOND + SECOND / 50), 15);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -345,7 +330,7 @@ async fn what_is_taken_ahead_exceeds_no_limit_in_any_window() {
             match random.below(8) {
                 0 => {
                     if simulation.passes(&limited, 1).await {
-                        log.push((simulation.now, 1));
+                        log.push(Passed::at(simulation.now, 1));
                     }
                 }
                 1 | 2 => {
@@ -366,7 +351,7 @@ async fn what_is_taken_ahead_exceeds_no_limit_in_any_window() {
                         && cost <= *left
                     {
                         *left -= cost;
-                        log.push((simulation.now, cost));
+                        log.push(Passed::at(simulation.now, cost));
                     }
                 }
             }
@@ -379,24 +364,19 @@ async fn what_is_taken_ahead_exceeds_no_limit_in_any_window() {
             let (left, _, until) = holders[0].held.take().expect("it was granted");
             assert!(until > simulation.now);
             simulation.wait(until - 1 - simulation.now).await;
-            log.push((simulation.now, left));
+            log.push(Passed::at(simulation.now, left));
             for _ in 0..220 {
                 simulation.wait(window / 200).await;
                 if simulation.passes(&limited, most).await {
-                    log.push((simulation.now, most));
+                    log.push(Passed::at(simulation.now, most));
                 }
             }
         }
-        if window == day {
-            let mut by_day = HashMap::<_, u64>::new();
-            for (at, cost) in &log {
-                *by_day.entry(at / day).or_default() += cost;
-            }
-            let used = by_day.values().copied().max();
-            assert_eq!(used, Some(most), "the bound is reached, and not exceeded");
-        } else {
-            assert_eq!(most_in_any(&log, window), most, "the bound is reached, and not exceeded");
-        }
+        let used = match window == day {
+            true => Passed::most_in_each(&log, day),
+            false => Passed::most_in_any(&log, window),
+        };
+        assert_eq!(used, most, "the bound is reached, and not exceeded");
     }
 }
 
