@@ -5,6 +5,7 @@
 mod away;
 mod conformance;
 mod fence;
+mod guard;
 mod leased;
 mod limits;
 mod listening;

@@ -1,17 +1,21 @@
 //! Holding up those who try keys.
 
+mod shared;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
     AppliedLimit, Clock, Counted, Guard, Limit, LimitDecision, LimitWindow, Limited, LimitedCall,
+    Limiter, SystemClock,
 };
 
 use crate::LocalLimiter;
+use shared::Shared;
 
 /// Holds up clients that have failed too often with keys that nobody has issued: in any stretch of
 /// a window's length a client may fail as often as said, and is refused then until the window
-/// lets him go. Within one process; clones count together.
+/// lets him go. Within one process, unless it is [shared](Self::shared_by); clones count together.
 ///
 /// A generated key cannot be guessed. This is for custom keys, which people have thought of, and
 /// for the load that trying makes.
@@ -22,24 +26,38 @@ use crate::LocalLimiter;
 pub struct FailedAttempts {
     limiter: LocalLimiter,
     limits: Arc<[AppliedLimit]>,
+    shared: Option<Shared>,
+    clock: Arc<dyn Clock>,
 }
 
 impl FailedAttempts {
     /// At most `count` failures in any stretch of a window's length.
     #[must_use]
     pub fn new(count: u64, window: Duration) -> Self {
-        Self::over(LocalLimiter::new(), count, window)
+        Self::with_clock(count, window, Arc::new(SystemClock::new()))
     }
 
     /// By another clock.
     #[must_use]
     pub fn with_clock(count: u64, window: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self::over(LocalLimiter::with_clock(clock), count, window)
+        let limit = Limit::new("failures", count, LimitWindow::Rolling(window));
+        Self {
+            limiter: LocalLimiter::with_clock(Arc::clone(&clock)),
+            limits: Arc::from([AppliedLimit { limit, counted: Counted::Key }]),
+            shared: None,
+            clock,
+        }
     }
 
-    fn over(limiter: LocalLimiter, count: u64, window: Duration) -> Self {
-        let limit = Limit::new("failures", count, LimitWindow::Rolling(window));
-        Self { limiter, limits: Arc::from([AppliedLimit { limit, counted: Counted::Key }]) }
+    /// Counts with all others that share a limiter, like a
+    /// [`FleetLimiter`](crate::FleetLimiter), and within this process as well.
+    ///
+    /// No request waits for it: each failure is told to the limiter beside the request. So a client
+    /// may fail once more in each process that has not heard of him, and with what he has under way.
+    /// While the limiter gives no answer this process counts alone.
+    #[must_use]
+    pub fn shared_by(self, limiter: impl Limiter + 'static) -> Self {
+        Self { shared: Some(Shared::new(limiter)), ..self }
     }
 
     fn limited(&self, client: &str) -> Limited {
@@ -50,15 +68,20 @@ impl FailedAttempts {
 impl Guard for FailedAttempts {
     fn held_up(&self, client: &str) -> Option<Duration> {
         let call = LimitedCall { limited: &self.limited(client), cost: 1, report: false };
-        match self.limiter.look(&call) {
+        let here = match self.limiter.look(&call) {
             LimitDecision::Exceeded(exceeded) => Some(exceeded.retry_after),
             LimitDecision::Within(_) => None,
-        }
+        };
+        let shared = self.shared.as_ref();
+        here.max(shared.and_then(|shared| shared.held_up(client, self.clock.uptime())))
     }
 
     fn failed(&self, client: &str) {
         let call = LimitedCall { limited: &self.limited(client), cost: 1, report: false };
         let _ = self.limiter.decide_share(&call, 1);
+        if let Some(shared) = &self.shared {
+            shared.failed(client, &self.limits, &self.clock);
+        }
     }
 }
 
@@ -68,8 +91,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_clients_has_nobody_forgotten_and_holds_up_no_other() {
-        let limiter = LocalLimiter::new().with_capacity(2);
-        let guard = FailedAttempts::over(limiter, 3, Duration::from_secs(3_600));
+        let guard = FailedAttempts::new(3, Duration::from_secs(3_600));
+        let guard = FailedAttempts { limiter: LocalLimiter::new().with_capacity(2), ..guard };
         for _ in 0..3 {
             assert_eq!(guard.held_up("first"), None);
             guard.failed("first");
