@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -52,6 +52,7 @@ async fn main() {
             for limits in [1, 4, 16] {
                 in_one_process(count, limits);
             }
+            smooth_alone(count);
         }
         as_layers();
         runtime.block_on(in_redis());
@@ -100,6 +101,33 @@ fn in_one_process(count: usize, of_limits: usize) {
         "governor",
         theirs,
     );
+}
+
+/// One smooth limit, beside the least that could be: a word for each key, without a lock.
+fn smooth_alone(count: usize) {
+    let all: Vec<_> = (0..count).map(|_| limited_key([smooth()])).collect();
+    let limiter = LocalLimiter::new();
+    let ours = |number: usize| {
+        let limited = all.get(number % all.len()).expect("a key");
+        let decision = limiter.try_acquire(&LimitedCall { limited, cost: 1, report: false });
+        assert!(matches!(decision, TryAcquire::Decided(LimitDecision::Within(_))));
+    };
+    let words: papaya::HashMap<usize, AtomicU64> =
+        (0..count).map(|key| (key, AtomicU64::new(0))).collect();
+    let clock = SystemClock::new();
+    let by_word = |number: usize| {
+        let words = words.pin();
+        let now = u64::try_from(clock.uptime().as_nanos()).expect("a time");
+        let next = |arrived: u64| {
+            let after = arrived.max(now) + 1;
+            (after - now < 3_600_000_000_000).then_some(after)
+        };
+        let word = words.get(&(number % count)).expect("a key");
+        let passed = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        assert!(passed.is_ok());
+    };
+    let [ours, word] = in_turn([&|| by_threads(&ours), &|| by_threads(&by_word)]);
+    told(format_args!("{count:>6} keys, smooth alone, in one process"), ours, "a word", word);
 }
 
 /// As layers, which find the client in a header.
