@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,8 +14,10 @@ use keyauth_cache::CachedLookup;
 use keyauth_core::{
     Authenticator, IssuedKey, KeyStore, Limit, MemoryStore, NewKey, Parsed, Peek, RequestFacts,
 };
-use keyauth_ratelimit::LocalLimiter;
-use keyauth_testkit::at_once;
+use keyauth_ratelimit::{FleetLimiter, LocalLimiter};
+use keyauth_redis::deadpool_redis::{Config, Runtime};
+use keyauth_redis::{Redis, RedisLimits};
+use keyauth_testkit::{RedisServers, at_once};
 use keyauth_tower::KeyAuthLayer;
 use tower::Service;
 use tower_layer::Layer;
@@ -43,7 +46,7 @@ async fn a_cached_key_costs_the_extension_and_nothing_else() {
 
 #[tokio::test]
 async fn limits_of_one_process_cost_nothing_besides() {
-    let second = std::time::Duration::from_secs(1);
+    let second = Duration::from_secs(1);
     let new = NewKey::named("valid")
         .limit(Limit::per_minute(1_000_000))
         .limit(Limit::smooth(1_000_000, second, 1_000_000))
@@ -52,6 +55,27 @@ async fn limits_of_one_process_cost_nothing_besides() {
     let auth = auth.with_limiter(LocalLimiter::new());
     auth.verify(key.reveal(), &RequestFacts::new()).await.expect("an answer").expect("admitted");
     check(auth, &key, 0);
+}
+
+#[tokio::test]
+async fn leased_limits_cost_nothing_besides() {
+    let servers = RedisServers::start().await;
+    let pool = Config::from_url(servers.urls().remove(0)).create_pool(Some(Runtime::Tokio1));
+    let redis = Redis::from(pool.expect("a pool")).with_timeout(Duration::from_secs(1));
+    let new = NewKey::named("valid")
+        .limit(Limit::per_minute(10_000_000))
+        .limit(Limit::per_day(10_000_000));
+    let (auth, key) = keyauth_testkit::authenticator(new);
+    let limiter = FleetLimiter::new(RedisLimits::new(&redis)).with_instances(2).leased();
+    let (auth, background) = auth.with_limiter(limiter).start();
+    // As much is taken ahead as was used, which is more than what follows.
+    for _ in 0..4 * REQUESTS {
+        let verified = auth.verify(key.reveal(), &RequestFacts::new()).await;
+        verified.expect("an answer").expect("admitted");
+    }
+    // Little is left then, once, and the keeper is told so.
+    check(auth, &key, 2);
+    background.shutdown().await;
 }
 
 const REQUESTS: u64 = 1_000;

@@ -6,7 +6,7 @@
 //! many seconds; and `shared`, or `leased` for limits that are taken ahead. It begins with the
 //! first line on standard input, and writes a line for each call that passes, of the two times
 //! between which it was decided, in microseconds: of Redis where it decides, and of this machine
-//! where limits are leased; and `done` at the end.
+//! where limits are leased; and at the end how many passed without asking anybody.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ enum By {
 }
 
 impl By {
-    /// Between which times a call was decided that passes.
-    async fn decide(&self, limited: &Limited) -> Option<(u128, u128)> {
+    /// Between which times a call was decided that passes; those that asked nobody are counted.
+    async fn decide(&self, limited: &Limited, at_once: &AtomicUsize) -> Option<(u128, u128)> {
         match self {
             Self::Redis(limits) => {
                 let (limited, lease) = (limited.clone(), Duration::ZERO);
@@ -51,7 +51,10 @@ impl By {
                 let call = LimitedCall { limited, cost: 1, report: false };
                 let from = now();
                 let decision = match limiter.try_acquire(&call) {
-                    TryAcquire::Decided(decision) => decision,
+                    TryAcquire::Decided(decision) => {
+                        at_once.fetch_add(1, Ordering::Relaxed);
+                        decision
+                    }
                     _ => limiter.acquire(call.to_owned()).await.ok()?,
                 };
                 matches!(decision, LimitDecision::Within(_)).then(|| (from, now()))
@@ -82,16 +85,20 @@ async fn main() -> Result<(), BoxError> {
     let pause = Duration::from_secs(seconds.parse()?) / each.max(1);
     say("ready")?;
     std::io::stdin().read_line(&mut String::new())?;
-    let left = Arc::new(AtomicUsize::new(calls));
+    let (left, at_once) = (Arc::new(AtomicUsize::new(calls)), Arc::<AtomicUsize>::default());
     let mut calling = Vec::new();
-    for _ in 0..AT_ONCE {
+    for number in 0..AT_ONCE {
         let (by, left, limited) = (by.clone(), Arc::clone(&left), limited.clone());
+        let at_once = Arc::clone(&at_once);
+        // Not all in the same moment, unless they come as fast as they can.
+        let first = pause * u32::try_from(number)? / u32::try_from(AT_ONCE)?;
         calling.push(tokio::spawn(async move {
+            tokio::time::sleep(first).await;
             while left
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
                 .is_ok()
             {
-                if let Some((from, to)) = by.decide(&limited).await {
+                if let Some((from, to)) = by.decide(&limited, &at_once).await {
                     let _ = say(&format!("{from} {to}"));
                 }
                 tokio::time::sleep(pause).await;
@@ -102,7 +109,7 @@ async fn main() -> Result<(), BoxError> {
         called.await?;
     }
     background.shutdown().await;
-    say("done")?;
+    say(&at_once.load(Ordering::Relaxed).to_string())?;
     Ok(())
 }
 

@@ -56,8 +56,9 @@ pub trait SharedLimits: Debug + Send + Sync {
     /// was taken so and not used; each by itself. For rolling limits and those of days and months,
     /// all of one tenant, or of one subject without. Answers in the order of the questions.
     ///
-    /// `holder` is a name that no other process has; its turns go up for each tenant, and what is
-    /// sent of one that is over does nothing.
+    /// `holder` is a name that no other process has; its turns go up for each tenant. A turn that is
+    /// sent again, since there was no answer, is done once and answered the same; one that is over
+    /// does nothing.
     fn lease(
         &self,
         holder: &str,

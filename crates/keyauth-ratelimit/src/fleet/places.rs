@@ -172,7 +172,7 @@ pub(super) fn keep<S: SharedLimits + 'static>(inner: &Arc<Inner<S>>) -> Backgrou
     if std::mem::replace(&mut inner.places.state().kept, true) {
         return Background::none();
     }
-    let keeping = Keeping(Arc::downgrade(inner));
+    let keeping = Keeping { inner: Arc::downgrade(inner), left: false };
     let name = inner.places.holder();
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(keeping.run(name, stopped));
@@ -183,26 +183,33 @@ pub(super) fn keep<S: SharedLimits + 'static>(inner: &Arc<Inner<S>>) -> Backgrou
 }
 
 /// Somebody who keeps places. Where he ends early, as with his runtime, another one can begin.
-struct Keeping<S: SharedLimits + 'static>(Weak<Inner<S>>);
+struct Keeping<S: SharedLimits + 'static> {
+    inner: Weak<Inner<S>>,
+    /// Whether he has said so himself, and there may be another one.
+    left: bool,
+}
 
 impl<S: SharedLimits + 'static> Drop for Keeping<S> {
     fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
+        if !self.left
+            && let Some(inner) = self.inner.upgrade()
+        {
             inner.places.state().kept = false;
         }
     }
 }
 
 impl<S: SharedLimits + 'static> Keeping<S> {
-    async fn run(self, name: String, stop: oneshot::Receiver<()>) {
+    async fn run(mut self, name: String, stop: oneshot::Receiver<()>) {
         tokio::select! {
             // Beside each other: neither has to wait for the other's answer.
             ((), ()) = async { tokio::join!(self.renew(&name), self.give_back()) } => {}
             // That nobody waits for the end any more is no reason to end.
             Ok(()) = stop => {}
         }
-        if let Some(inner) = self.0.upgrade() {
+        if let Some(inner) = self.inner.upgrade() {
             inner.places.state().kept = false;
+            self.left = true;
             let places = std::mem::take(&mut inner.places.state().to_return);
             let leaving = async {
                 give_back(&inner, &places).await;
@@ -213,7 +220,7 @@ impl<S: SharedLimits + 'static> Keeping<S> {
     }
 
     async fn renew(&self, name: &str) {
-        while let Some(inner) = self.0.upgrade() {
+        while let Some(inner) = self.inner.upgrade() {
             match inner.shared.beat(name, LEASE).await {
                 Ok(count) => inner.instances.store(count.max(1), Ordering::Relaxed),
                 Err(error) => tracing::debug!(%error, "the instances could not be counted"),
@@ -230,7 +237,7 @@ impl<S: SharedLimits + 'static> Keeping<S> {
     }
 
     async fn give_back(&self) {
-        while let Some(inner) = self.0.upgrade() {
+        while let Some(inner) = self.inner.upgrade() {
             // They stay there until they were taken, and nobody else takes them out.
             let places = inner.places.state().to_return.clone();
             let pause = if places.is_empty() || give_back(&inner, &places).await {

@@ -26,7 +26,7 @@ pub(crate) const DECIDE: Script = Script {
 };
 pub(crate) const LEASE: Script = Script {
     text: concat!(include_str!("../scripts/counts.lua"), include_str!("../scripts/lease.lua")),
-    sha1: "28b83221b5663c4a84346fc0e13ee85c934e51bb",
+    sha1: "d5cdbf4dbb4711b99113099ccb42622888bf6f6f",
 };
 pub(crate) const BEAT: Script = Script {
     text: include_str!("../scripts/beat.lua"),

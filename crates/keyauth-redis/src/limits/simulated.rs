@@ -261,6 +261,8 @@ async fn what_is_lost_of_a_day_is_asked_for() {
 #[derive(Default)]
 struct Holder {
     turn: u64,
+    /// What was asked last, and what the answer was.
+    last: Option<(SharedLeaseQuestion, SharedLease)>,
     /// What is left, of what, and until when it is good.
     held: Option<(u64, LeasedFrom, i64)>,
 }
@@ -280,25 +282,24 @@ impl Simulation {
         let unused = holder.held.take().map(|(amount, from, _)| UnusedLease { from, amount });
         self.wait(late).await;
         holder.turn += 1;
-        let leases = self.lease_at(who, holder.turn, limited, wanted, unused).await;
-        let lease = leases.expect("an answer").remove(0);
+        let subject = limited.subject(Counted::Key).expect("a key");
+        let limit = limited.limits()[0].limit.clone();
+        let question = SharedLeaseQuestion { subject, limit, wanted, unused };
+        let lease = self.send(who, holder.turn, &question).await.expect("an answer");
+        holder.last = Some((question, lease));
         let good_for = i64::try_from(lease.good_for.as_micros()).expect("a time");
         holder.held = Some((lease.granted, lease.from, asked_at + good_for));
         lease.granted
     }
 
-    async fn lease_at(
+    async fn send(
         &self,
         who: usize,
         turn: u64,
-        limited: &Limited,
-        wanted: u64,
-        unused: Option<UnusedLease>,
-    ) -> Result<Vec<SharedLease>, LookupError> {
-        let subject = limited.subject(Counted::Key).expect("a key");
-        let limit = limited.limits()[0].limit.clone();
-        let question = SharedLeaseQuestion { subject, limit, wanted, unused };
-        self.limits.lease(&who.to_string(), turn, &[question]).await
+        question: &SharedLeaseQuestion,
+    ) -> Result<SharedLease, LookupError> {
+        let questions = std::slice::from_ref(question);
+        Ok(self.limits.lease(&who.to_string(), turn, questions).await?.remove(0))
     }
 }
 
@@ -312,10 +313,10 @@ async fn what_is_taken_ahead_exceeds_no_limit_in_any_window() {
     for (limit, window) in [(rolling, 20 * SECOND), (Limit::per_day(most), day)] {
         let limited = limited_key([limit.of_cost()]);
         for holder in &mut holders {
-            holder.held = None;
+            (holder.held, holder.last) = (None, None);
         }
         let mut log = Log::new();
-        for _ in 0..1_500 {
+        for _ in 0..1_000 {
             let pause = match random.below(16) {
                 0..13 => 0,
                 // The edges of parts, and a moment before.
@@ -338,11 +339,12 @@ async fn what_is_taken_ahead_exceeds_no_limit_in_any_window() {
                     simulation.lease(who, holder, &limited, cost, late).await;
                 }
                 3 => {
-                    // What was sent once comes again, and gives nothing back.
-                    let unused = holder.held.map(|(_, from, _)| UnusedLease { from, amount: 5 });
-                    if holder.turn > 0 {
-                        let again = simulation.lease_at(who, holder.turn, &limited, 5, unused);
-                        again.await.expect_err("a turn that is over");
+                    // What was sent comes again, late, and changes nothing.
+                    if let Some((question, answer)) = &holder.last {
+                        let again = simulation.send(who, holder.turn, question).await;
+                        assert_eq!(again.expect("the same answer"), *answer);
+                        let over = simulation.send(who, holder.turn - 1, question).await;
+                        over.expect_err("a turn that is over");
                     }
                 }
                 _ => {
@@ -414,5 +416,8 @@ async fn what_is_given_back_goes_to_the_count_it_came_from() {
     let limited = limited_key([Limit::per_day(10)]);
     assert_eq!(simulation.lease(9, &mut Holder::default(), &limited, 5, 0).await, 0);
     let none = limited_key([Limit::per_minute(0)]);
-    assert_eq!(simulation.lease(9, &mut Holder { turn: 1, held: None }, &none, 5, 0).await, 0);
+    assert_eq!(
+        simulation.lease(9, &mut Holder { turn: 1, ..Holder::default() }, &none, 5, 0).await,
+        0
+    );
 }

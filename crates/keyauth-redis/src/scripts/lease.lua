@@ -1,6 +1,6 @@
 -- Takes ahead of what limits have, as much as is there of what is wanted, and gives back what was
--- taken so and not used; each limit by itself. KEYS[1]: the caller's last turn; then whatever the
--- limits count in. ARGV: the turn; then each limit, its cost being what is wanted, and for what is
+-- taken so and not used; each limit by itself. KEYS[1]: the caller's last turn and what he was
+-- told; then whatever the limits count in. ARGV: the turn; then each limit, its cost being what is wanted, and for what is
 -- given back the part or period it is of, when that count was begun, and how much.
 local limits = {}
 for at = 2, #ARGV, LENGTH + 3 do
@@ -13,11 +13,13 @@ for at = 2, #ARGV, LENGTH + 3 do
     limits[#limits + 1] = limit
 end
 local turn = tonumber(ARGV[1])
-if tonumber(redis.call('GET', KEYS[1]) or 0) >= turn then
-    -- Sent twice by a client that saw no answer: what is given back counts once.
-    return string.format('%.0f 1', now)
+local last, said = string.match(redis.call('GET', KEYS[1]) or '0 ', '^(%d+) (.*)$')
+if tonumber(last) >= turn then
+    -- Sent again, by whoever saw no answer: it counts once, and the answer is the same.
+    return tonumber(last) == turn and said ~= '' and said or string.format('%.0f 1', now)
 end
-redis.call('SET', KEYS[1], turn, 'PX', 60000)
+-- First, so that what fails halfway is not done once more.
+redis.call('SET', KEYS[1], ARGV[1] .. ' ', 'PX', 600000)
 
 local answer = { string.format('%.0f 0', now) }
 for _, limit in ipairs(limits) do
@@ -32,4 +34,6 @@ for _, limit in ipairs(limits) do
     answer[#answer + 1] = string.format('%.0f %.0f %.0f %.0f %.0f %.0f', granted, limit.good,
         limit.of, limit.made, limit.remaining, math.ceil(limit.resets))
 end
-return table.concat(answer, ' ')
+local all = table.concat(answer, ' ')
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. all, 'PX', 600000)
+return all

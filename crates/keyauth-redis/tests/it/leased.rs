@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Counted, Limit, LimitDecision, LimitWindow, Limited, LimitedCall, Limiter, TryAcquire,
+    Background, Counted, Limit, LimitDecision, LimitWindow, Limited, LimitedCall, Limiter,
+    TryAcquire,
 };
 use keyauth_ratelimit::FleetLimiter;
 use keyauth_redis::RedisLimits;
@@ -45,10 +46,7 @@ async fn warm(limiter: &Limits, limited: &Limited) -> u64 {
     passed + 1
 }
 
-async fn instances(
-    servers: &RedisServers,
-    count: usize,
-) -> Vec<(Limits, keyauth_core::Background)> {
+async fn instances(servers: &RedisServers, count: usize) -> Vec<(Limits, Background)> {
     let url = servers.urls().remove(0);
     let redis = || deadpool(&url).with_timeout(PATIENT);
     // Those that beat first have counted fewer, until they beat again.
@@ -143,21 +141,110 @@ async fn instances_hold_a_tenth_at_most_and_use_all_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_when_redis_is_away_is_given_back_when_it_answers() {
+    let servers = RedisServers::start().await;
+    let (limiter, _background) = instances(&servers, 1).await.remove(0);
+    // It is not over before the day is.
+    let limited = limited_key([Limit::per_day(10_000)]);
+    let mut passed = warm(&limiter, &limited).await;
+    for stays_away in [false, true] {
+        // Sent, and answered too late; or not sent at all for long.
+        servers.signal(0, "STOP");
+        let away = async {
+            while passes_at_once(&limiter, &limited) {
+                passed += 1;
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(PATIENCE, away).await.expect("what is here is good for 5 s");
+        if stays_away {
+            sleep(Duration::from_secs(2)).await;
+        }
+        servers.signal(0, "CONT");
+        let given_back = async {
+            loop {
+                let states = limiter.usage(limited.clone()).await;
+                if states.is_ok_and(|states| states[0].used == passed) {
+                    break;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, given_back).await.expect("given back, once");
+        passed += warm(&limiter, &limited).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_or_a_reset_is_not_decided_by_what_was_taken_before() {
     let servers = RedisServers::start().await;
     let (limiter, _background) = instances(&servers, 1).await.remove(0);
-    let limited = limited_key([Limit::per_hour(1_000)]);
+    let limited = limited_key([Limit::per_hour(10_000)]);
+    for _ in 0..200 {
+        assert!(passes(&limiter, &limited).await);
+    }
     warm(&limiter, &limited).await;
-    // The limit is lowered: nothing of what is here is used.
-    let mut record = match &limited {
-        Limited::Key(record) => (**record).clone(),
-        other => panic!("{other:?}"),
+    let with_count = |count| {
+        let Limited::Key(record) = &limited else { panic!("it is a key") };
+        let mut record = (**record).clone();
+        record.limits[0].limit = Limit::per_hour(count);
+        Limited::Key(record.into())
     };
-    record.limits[0].limit = Limit::per_hour(0);
-    assert!(!passes(&limiter, &Limited::Key(record.into())).await);
+    // The limit is lowered: nothing of what is here is used, and it is given back.
+    assert!(!passes(&limiter, &with_count(0)).await);
+    let lower = with_count(1_000);
+    let passes_again = async {
+        while !passes(&limiter, &lower).await {
+            sleep(Duration::from_millis(5)).await;
+        }
+        used(&limiter, &lower).await
+    };
+    let counted = timeout(PATIENCE, passes_again).await.expect("what was held is given back");
+    assert!(counted[0] < 1_000);
+    warm(&limiter, &lower).await;
     limiter.reset(&limited.subject(Counted::Key).expect("a key")).await.expect("reset");
-    assert!(!passes_at_once(&limiter, &limited));
-    assert!(passes(&limiter, &limited).await);
+    assert!(!passes_at_once(&limiter, &lower), "by a count that was reset");
+    assert!(passes(&limiter, &lower).await);
+    warm(&limiter, &lower).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_begins_while_another_one_leaves_goes_on() {
+    let servers = RedisServers::start().await;
+    let (limiter, mut background) = instances(&servers, 1).await.remove(0);
+    let limited = limited_key([Limit::per_day(10_000)]);
+    let mut passed = 0;
+    for _ in 0..5 {
+        passed += warm(&limiter, &limited).await;
+        let leaving = tokio::spawn(background.shutdown());
+        background = limiter.start();
+        leaving.await.expect("no panic");
+    }
+    passed += warm(&limiter, &limited).await;
+    // One that nobody keeps an eye on ends nothing.
+    drop(limiter.start());
+    background.shutdown().await;
+    let last = limiter.start();
+    passed += warm(&limiter, &limited).await;
+    last.shutdown().await;
+    let all = async {
+        while used(&limiter, &limited).await != [passed] {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, all).await.expect("all is given back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_not_be_used_is_not_taken() {
+    let servers = RedisServers::start().await;
+    let (limiter, _background) = instances(&servers, 1).await.remove(0);
+    // The second one is too small for anything to be taken ahead of it.
+    let limited = limited_key([Limit::per_hour(10_000), Limit::per_day(39)]);
+    for _ in 0..39 {
+        assert!(passes(&limiter, &limited).await && !passes_at_once(&limiter, &limited));
+    }
+    assert_eq!(used(&limiter, &limited).await, [39; 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

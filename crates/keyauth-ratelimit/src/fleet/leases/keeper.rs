@@ -2,12 +2,17 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::future::pending;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use keyauth_core::{Background, LimitedSubject, SharedLeaseQuestion, SharedLimits, TenantId};
-use tokio::sync::{Semaphore, oneshot};
+use keyauth_core::{
+    Background, LimitedSubject, SharedLease, SharedLeaseQuestion, SharedLimits, TenantId,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{OwnedMutexGuard, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +25,8 @@ const QUESTIONS: usize = 64;
 const STEPS: usize = 16;
 /// How long giving back may take at the end.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
+/// How soon it is asked again where there was no answer.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long nobody looks where there is nothing to look at.
 const IDLE: Duration = Duration::from_secs(60);
 /// By how much whoever counts is later at the end of a part than the earliest it can be.
@@ -28,25 +35,37 @@ const LATER: u64 = 1_000_000;
 /// Takes ahead and gives back until it is told to stop, or the limiter is gone.
 pub(crate) fn keep<S: SharedLimits + 'static>(inner: &Arc<Inner<S>>) -> Background {
     let Some(leases) = &inner.leases else { return Background::none() };
-    if leases.kept.swap(true, Ordering::Relaxed) {
-        return Background::none();
-    }
-    // What an earlier one has left, which nobody would look at.
-    leases.subjects.pin().clear();
-    let keeper = Keeper { inner: Arc::downgrade(inner), due: BinaryHeap::new() };
+    let (inner, wanted) = (Arc::downgrade(inner), Arc::clone(&leases.wanted));
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(keeper.run(stopped));
+    let task = tokio::spawn(async move {
+        // That nobody waits for the end any more is no reason to end.
+        let mut stop = pin!(async {
+            if stopped.await.is_err() {
+                pending::<()>().await;
+            }
+        });
+        let wanted = tokio::select! {
+            wanted = wanted.lock_owned() => wanted,
+            () = &mut stop => return,
+        };
+        if let Some(keeper) = Keeper::begin(inner, wanted) {
+            keeper.run(stop).await;
+        }
+    });
     Background::new(async move {
         let _ = stop.send(());
         let _ = task.await;
     })
 }
 
-/// Somebody who does. Where he ends early, as with his runtime, another one can begin.
+/// Somebody who does. There is one at a time: the next one begins when he has left.
 struct Keeper<S: SharedLimits + 'static> {
     inner: Weak<Inner<S>>,
+    wanted: OwnedMutexGuard<UnboundedReceiver<LimitedSubject>>,
     /// Whom to look at, and when.
     due: BinaryHeap<Reverse<(u64, LimitedSubject)>>,
+    /// What was asked last of each place, where there was no answer: it may have been done.
+    unanswered: HashMap<Together, Step>,
 }
 
 impl<S: SharedLimits + 'static> Drop for Keeper<S> {
@@ -59,29 +78,35 @@ impl<S: SharedLimits + 'static> Drop for Keeper<S> {
 }
 
 impl<S: SharedLimits + 'static> Keeper<S> {
-    async fn run(mut self, mut stop: oneshot::Receiver<()>) {
-        let mut forever = false;
+    fn begin(
+        inner: Weak<Inner<S>>,
+        wanted: OwnedMutexGuard<UnboundedReceiver<LimitedSubject>>,
+    ) -> Option<Self> {
+        let limiter = inner.upgrade()?;
+        let leases = limiter.leases.as_ref()?;
+        leases.kept.store(true, Ordering::Relaxed);
+        // What one has left who ended early, as with his runtime.
+        for name in leases.subjects.pin().keys() {
+            let _ = leases.wanting.send(name.clone());
+        }
+        Some(Self { inner, wanted, due: BinaryHeap::new(), unanswered: HashMap::new() })
+    }
+
+    async fn run(mut self, mut stop: Pin<&mut impl Future<Output = ()>>) {
         loop {
             let Some(inner) = self.inner.upgrade() else { return };
             let Some(leases) = &inner.leases else { return };
-            let pause = self.due.peek().map_or(IDLE, |Reverse((at, _))| {
-                Duration::from_nanos(at.saturating_sub(leases.now()))
-            });
-            let wanted = Arc::clone(&leases.wanted);
+            let until = |at: u64| Duration::from_nanos(at.saturating_sub(leases.now()));
+            let pause = self.due.peek().map_or(IDLE, |Reverse((at, _))| until(*at));
+            let pause = if self.unanswered.is_empty() { pause } else { pause.min(RETRY) };
             // Not held while it waits: the limiter may go meanwhile.
             drop(inner);
             let mut names = Vec::new();
-            let mut wanted = wanted.lock().await;
             tokio::select! {
-                _ = wanted.recv_many(&mut names, QUESTIONS * STEPS) => {}
+                _ = self.wanted.recv_many(&mut names, QUESTIONS * STEPS) => {}
                 () = sleep(pause) => {}
-                told = &mut stop, if !forever => match told {
-                    Ok(()) => break,
-                    // That nobody waits for the end any more is no reason to end.
-                    Err(_) => forever = true,
-                },
+                () = &mut stop => break,
             }
-            drop(wanted);
             let Some(inner) = self.inner.upgrade() else { return };
             self.look(&inner, names).await;
         }
@@ -89,7 +114,7 @@ impl<S: SharedLimits + 'static> Keeper<S> {
             && let Some(leases) = &inner.leases
         {
             leases.kept.store(false, Ordering::Relaxed);
-            let _ = timeout(LEAVE_DEADLINE, ask(&inner, leave(leases))).await;
+            let _ = timeout(LEAVE_DEADLINE, self.ask(&inner, leave(leases))).await;
         }
     }
 
@@ -111,7 +136,7 @@ impl<S: SharedLimits + 'static> Keeper<S> {
         names.dedup();
         let instances = inner.known_instances();
         let questions = names.iter().flat_map(|name| leases.questions(name, now, instances));
-        ask(inner, questions.collect()).await;
+        self.ask(inner, questions.collect()).await;
         let now = leases.now();
         for name in names {
             if let Some(at) = leases.agree(&name, now) {
@@ -123,8 +148,33 @@ impl<S: SharedLimits + 'static> Keeper<S> {
 
 /// A question about a limit, and whose answer it is.
 struct Asking {
-    subject: Arc<Subject>,
+    stocks: Arc<Subject>,
+    /// Of its stock, when it was asked.
+    resets: u64,
     question: SharedLeaseQuestion,
+}
+
+/// What is asked in one step.
+struct Step {
+    turn: u64,
+    asked_at: u64,
+    asking: Vec<Asking>,
+}
+
+/// Whose limits are counted in one place.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Together {
+    Tenant(TenantId),
+    Alone(LimitedSubject),
+}
+
+impl Together {
+    fn of(subject: &LimitedSubject) -> Self {
+        match subject.tenant() {
+            Some(tenant) => Self::Tenant(tenant.clone()),
+            None => Self::Alone(subject.clone()),
+        }
+    }
 }
 
 impl Leases {
@@ -133,10 +183,11 @@ impl Leases {
         let Some(subject) = self.subjects.pin().get(name).map(Arc::clone) else { return vec![] };
         let Some(mut stocks) = subject.lock() else { return vec![] };
         let asking = |stock: &mut Stock| {
-            let limit = stock.limit().clone();
+            let (limit, resets) = (stock.limit().clone(), stock.resets());
             let questions = stock.questions(now, instances).into_iter();
             let asking = questions.map(|(wanted, unused)| Asking {
-                subject: Arc::clone(&subject),
+                stocks: Arc::clone(&subject),
+                resets,
                 question: SharedLeaseQuestion {
                     subject: name.clone(),
                     limit: limit.clone(),
@@ -182,54 +233,86 @@ fn leave(leases: &Leases) -> Vec<Asking> {
     all
 }
 
-/// Asks all questions, those of one tenant one after the other.
-async fn ask<S: SharedLimits + 'static>(inner: &Arc<Inner<S>>, all: Vec<Asking>) {
-    /// Whose are counted in one place.
-    #[derive(PartialEq, Eq, Hash)]
-    enum Together {
-        Tenant(TenantId),
-        Alone(LimitedSubject),
-    }
-    let mut groups: HashMap<Together, Vec<Asking>> = HashMap::new();
-    for asking in all {
-        let subject = &asking.question.subject;
-        let together = match subject.tenant() {
-            Some(tenant) => Together::Tenant(tenant.clone()),
-            None => Together::Alone(subject.clone()),
-        };
-        groups.entry(together).or_default().push(asking);
-    }
-    let steps = Arc::new(Semaphore::new(STEPS));
-    let mut tasks = JoinSet::new();
-    for (_, group) in groups {
-        let (inner, steps) = (Arc::clone(inner), Arc::clone(&steps));
-        tasks.spawn(async move {
-            let _step = steps.acquire().await;
-            for some in group.chunks(QUESTIONS) {
-                ask_some(&inner, some).await;
+impl<S: SharedLimits + 'static> Keeper<S> {
+    /// Asks all questions, those of one tenant one after the other; and first what there was no
+    /// answer to, in the same turn.
+    async fn ask(&mut self, inner: &Arc<Inner<S>>, all: Vec<Asking>) {
+        let mut groups: HashMap<Together, Vec<Asking>> = HashMap::new();
+        for asking in all {
+            groups.entry(Together::of(&asking.question.subject)).or_default().push(asking);
+        }
+        for together in self.unanswered.keys() {
+            groups.entry(together.clone()).or_default();
+        }
+        let steps = Arc::new(Semaphore::new(STEPS));
+        let mut tasks = JoinSet::new();
+        for (together, group) in groups {
+            let (inner, steps) = (Arc::clone(inner), Arc::clone(&steps));
+            let unanswered = self.unanswered.remove(&together);
+            tasks.spawn(async move {
+                let _step = steps.acquire().await;
+                (together, ask_in_turn(&inner, unanswered, group).await)
+            });
+        }
+        while let Some(asked) = tasks.join_next().await {
+            if let Ok((together, Some(unanswered))) = asked {
+                self.unanswered.insert(together, unanswered);
             }
-        });
+        }
     }
-    while tasks.join_next().await.is_some() {}
 }
 
-async fn ask_some<S: SharedLimits>(inner: &Inner<S>, some: &[Asking]) {
-    let Some(leases) = &inner.leases else { return };
-    let turn = leases.turn.fetch_add(1, Ordering::Relaxed) + 1;
-    let questions: Vec<_> = some.iter().map(|asking| asking.question.clone()).collect();
-    let asked_at = leases.now();
-    let answers = inner.shared.lease(&inner.places.holder(), turn, &questions).await;
-    if let Err(error) = &answers {
-        tracing::debug!(%error, "nothing could be taken ahead");
+/// Asks questions of one place, as many in a step as may be, until there is no answer. Gives what
+/// that was; what would have come after is put back.
+async fn ask_in_turn<S: SharedLimits>(
+    inner: &Inner<S>,
+    unanswered: Option<Step>,
+    group: Vec<Asking>,
+) -> Option<Step> {
+    let leases = inner.leases.as_ref()?;
+    let (mut group, mut again) = (group.into_iter(), unanswered);
+    loop {
+        let step = again.take().unwrap_or_else(|| Step {
+            turn: leases.turn.fetch_add(1, Ordering::Relaxed) + 1,
+            asked_at: leases.now(),
+            asking: group.by_ref().take(QUESTIONS).collect(),
+        });
+        if step.asking.is_empty() {
+            return None;
+        }
+        let questions: Vec<_> = step.asking.iter().map(|asking| asking.question.clone()).collect();
+        match inner.shared.lease(&inner.places.holder(), step.turn, &questions).await {
+            Ok(answers) => step.answered(&answers),
+            Err(error) => {
+                tracing::debug!(%error, "nothing could be taken ahead");
+                group.for_each(Asking::put_back);
+                return Some(step);
+            }
+        }
     }
-    let answers = answers.unwrap_or_default();
-    for (at, asking) in some.iter().enumerate() {
-        let Asking { subject, question } = asking;
-        if question.wanted > 0
-            && let Some(mut stocks) = subject.lock()
-            && let Some(stock) = stocks.find(&question.limit, 0)
+}
+
+impl Step {
+    fn answered(&self, answers: &[SharedLease]) {
+        for (asking, lease) in self.asking.iter().zip(answers) {
+            let (wanted, resets) = (asking.question.wanted, asking.resets);
+            if wanted > 0 {
+                asking.stock(|stock| stock.answered(wanted, self.asked_at, resets, lease));
+            }
+        }
+    }
+}
+
+impl Asking {
+    fn put_back(self) {
+        self.stock(|stock| stock.unsent(self.question.unused));
+    }
+
+    fn stock(&self, then: impl FnOnce(&mut Stock)) {
+        if let Some(mut stocks) = self.stocks.lock()
+            && let Some(stock) = stocks.find(&self.question.limit, 0)
         {
-            stock.answered(question.wanted, asked_at, answers.get(at));
+            then(stock);
         }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use keyauth_core::{
-    Clock, Limit, LimitDecision, Limited, LimitedCall, LimitedSubject, SystemClock, TryAcquire,
-    Within,
+    AppliedLimit, Clock, Limit, LimitDecision, Limited, LimitedCall, LimitedSubject, SystemClock,
+    TryAcquire, Within,
 };
 use papaya::HashMap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::algorithm::nanos;
 use crate::subjects::{KINDS, place, subjects};
 pub(super) use keeper::keep;
-use stock::{Stock, can_be_leased};
+use stock::{Stock, can_be_leased, is_worth_leasing};
 
 /// For how many subjects something is taken ahead. Others ask about each request.
 const CAPACITY: usize = 100_000;
@@ -26,7 +26,8 @@ const CAPACITY: usize = 100_000;
 pub(super) struct Leases {
     subjects: HashMap<LimitedSubject, Arc<Subject>>,
     clock: Arc<dyn Clock>,
-    /// Whom the keeper is to look at, each at most once until it does.
+    /// Whom the keeper is to look at, each at most once until it does. There is one keeper, who has
+    /// the other end.
     wanting: UnboundedSender<LimitedSubject>,
     wanted: Arc<tokio::sync::Mutex<UnboundedReceiver<LimitedSubject>>>,
     /// Whether somebody asks for more, and gives back.
@@ -94,7 +95,7 @@ impl Leases {
 
     fn decide(&self, call: &LimitedCall<'_>, instances: u64) -> Option<LimitDecision> {
         let limits = call.limited.limits();
-        if !self.is_kept() || !is_leased(call.limited) {
+        if !self.is_kept() || !limits.iter().all(|applied| can_be_leased(&applied.limit)) {
             return None;
         }
         let names = subjects(call.limited);
@@ -154,7 +155,8 @@ impl Leases {
 
     /// Notes what a call has used about which somebody was asked.
     pub(super) fn note(&self, limited: &Limited, cost: u64, instances: u64) {
-        if !is_leased(limited) {
+        let worth = |applied: &AppliedLimit| is_worth_leasing(&applied.limit, instances);
+        if !limited.limits().iter().all(worth) {
             return;
         }
         if !self.is_kept() {
@@ -171,12 +173,18 @@ impl Leases {
             let Some(name) = limited.subject(limited.counted(applied)) else { continue };
             let Some((subject, new)) = self.subject(&name) else { continue };
             let Some(mut stocks) = subject.lock() else { continue };
+            let mut new = new;
             if stocks.find(limit, 0).is_none() {
+                for old in stocks.list.iter_mut().filter(|old| old.is_succeeded_by(limit)) {
+                    old.retire();
+                    new = true;
+                }
                 stocks.list.extend(Stock::new(limit));
             }
             let now = self.now();
             let stock = stocks.find(limit, 0);
-            let wanting = stock.is_some_and(|stock| stock.note(stock.units(cost), now, instances));
+            let wanting =
+                stock.is_some_and(|stock| stock.note_asked(stock.units(cost), now, instances));
             drop(stocks);
             if wanting || new {
                 let _ = self.wanting.send(name);
@@ -198,22 +206,16 @@ impl Leases {
         Some((Arc::clone(there), Arc::ptr_eq(there, &subject)))
     }
 
-    /// Drops what was taken ahead for somebody whose counts begin anew.
+    /// Puts away what was taken ahead for somebody whose counts begin anew.
     pub(super) fn reset(&self, name: &LimitedSubject) {
         if let Some(mut stocks) = self.subjects.pin().get(name).and_then(|subject| subject.lock()) {
-            stocks.list.iter_mut().for_each(Stock::drop_all);
+            stocks.list.iter_mut().for_each(Stock::reset);
         }
     }
 
     fn is_kept(&self) -> bool {
         self.kept.load(Ordering::Relaxed)
     }
-}
-
-/// Whether calls like this can be decided here: by none of their limits otherwise, or they would
-/// have to ask all the same.
-fn is_leased(limited: &Limited) -> bool {
-    limited.limits().iter().all(|applied| can_be_leased(&applied.limit))
 }
 
 impl Debug for Leases {
