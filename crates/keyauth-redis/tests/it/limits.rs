@@ -1,4 +1,4 @@
-//! Limits that a fleet counts in Redis: what becomes of them when it is away (L5, L12, F1).
+//! Limits that a fleet counts in Redis: days that are lost (L12), places, and instances.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyauth_core::{
     Counted, Limit, LimitDecision, LimitUnit, Limited, LimitedCall, LimitedSubject, Limiter,
-    LookupError, Period, SharedLimits, SharedPlace, SharedQuestion, UsageSums,
+    LookupError, Period, SharedLimits, SharedPlace, SharedQuestion, TryAcquire, UsageSums,
 };
 use keyauth_ratelimit::{FleetLimiter, WhenAway};
 use keyauth_redis::{Redis, RedisLimits};
@@ -14,84 +14,35 @@ use keyauth_testkit::RedisServers;
 use keyauth_testkit::conformance::limiter::{decide, limited_key};
 use tokio::time::{sleep, timeout};
 
-use crate::world::{PATIENT, deadpool, fred};
+use crate::world::{PATIENT, deadpool, fleet, fred, leased};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn both(servers: &RedisServers) -> [(&'static str, Redis); 2] {
+pub(crate) async fn both(servers: &RedisServers) -> [(&'static str, Redis); 2] {
     let url = servers.urls().remove(0);
     [("deadpool", deadpool(&url)), ("fred", Redis::from(fred(&url).await))]
 }
 
 /// What a limiter says: yes, no, or nothing.
-async fn ask(limiter: &FleetLimiter<RedisLimits>, limited: &Limited) -> Option<bool> {
+pub(crate) async fn ask(limiter: &FleetLimiter<RedisLimits>, limited: &Limited) -> Option<bool> {
     let call = LimitedCall { limited, cost: 1, report: false };
-    let decision = limiter.acquire(call.to_owned()).await.ok()?;
+    let decision = match limiter.try_acquire(&call) {
+        TryAcquire::Decided(decision) => decision,
+        _ => limiter.acquire(call.to_owned()).await.ok()?,
+    };
     Some(matches!(decision, LimitDecision::Within(_)))
 }
 
-async fn passing(limiter: &FleetLimiter<RedisLimits>, limited: &Limited, calls: usize) -> usize {
+pub(crate) async fn passing(
+    limiter: &FleetLimiter<RedisLimits>,
+    limited: &Limited,
+    calls: usize,
+) -> usize {
     let mut passing = 0;
     for _ in 0..calls {
         passing += usize::from(ask(limiter, limited).await == Some(true));
     }
     passing
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_redis_is_away_what_was_configured_holds_and_nothing_else() {
-    let servers = RedisServers::start().await;
-    // Each of these makes it give no answer, and ends.
-    let faults: [(&[&str], &[&str]); 4] = [
-        (&["STOP"], &["CONT"]),
-        (&["KILL"], &[]),
-        (&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]),
-        (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
-    ];
-    for (client, redis) in both(&servers).await {
-        let with = |when_away| FleetLimiter::new(RedisLimits::new(&redis)).when_away(when_away);
-        let modes = [WhenAway::Closed, WhenAway::LocalShare, WhenAway::OpenWithoutLimits];
-        let [closed, share, open] = modes.map(with);
-        for (begin, end) in faults {
-            let limited = limited_key([Limit::per_hour(5)]);
-            let used = async {
-                while ask(&closed, &limited).await.is_none() {
-                    sleep(Duration::from_millis(20)).await;
-                }
-            };
-            timeout(PATIENCE, used).await.unwrap_or_else(|_| panic!("{client}: not back"));
-            match begin {
-                [signal] => servers.signal(0, signal),
-                command => assert_eq!(servers.ask(0, command), "OK"),
-            }
-            let fresh = limited_key([Limit::per_hour(5)]);
-            for limited in [&limited, &fresh] {
-                for _ in 0..5 {
-                    assert_eq!(ask(&closed, limited).await, None, "{client}, {begin:?}");
-                }
-                assert_eq!(passing(&share, limited, 20).await, 5, "{client}, {begin:?}");
-                assert_eq!(passing(&open, limited, 20).await, 20, "{client}, {begin:?}");
-            }
-            match (begin, end) {
-                (_, [signal]) => servers.signal(0, signal),
-                (_, []) => servers.restart(0).await,
-                (_, command) => assert_eq!(servers.ask(0, command), "OK"),
-            }
-            // By itself, and by the count from before where that was not lost. What was sent to
-            // a frozen server is counted when it goes on, though nobody has heard of it.
-            let back = async {
-                while ask(&closed, &fresh).await.is_none() {
-                    sleep(Duration::from_millis(20)).await;
-                }
-            };
-            timeout(PATIENCE, back).await.unwrap_or_else(|_| panic!("{client}: not back"));
-            let lost = usize::from(end.is_empty());
-            let passed = passing(&share, &limited, 20).await;
-            let most = 4 + lost;
-            let frozen = begin == ["STOP"];
-            assert!(passed <= most && (frozen || passed == most), "{client}, {begin:?}: {passed}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,6 +104,28 @@ async fn losing_redis_reopens_no_day_and_no_month() {
             assert_eq!(ask(&limiter, &limited).await, Some(false), "{client}");
             limiter.reset(&limited.subject(Counted::Key).expect("a key")).await.expect("reset");
             assert_eq!(passing(&limiter, &limited, 9).await, 5, "{client}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_reset_anywhere_passes_everywhere() {
+    // L7
+    let servers = RedisServers::start().await;
+    let url = servers.urls().remove(0);
+    let redis = || deadpool(&url).with_timeout(PATIENT);
+    let (plain, leasing) = (fleet(&redis()), leased(&redis(), 1));
+    let other = RedisLimits::new(&redis());
+    for limiter in [&plain.0, &leasing.0] {
+        for limit in [Limit::per_hour(200), Limit::per_month(200)] {
+            let limited = limited_key([limit]);
+            let mut passed = 0;
+            while ask(limiter, &limited).await == Some(true) {
+                passed += 1;
+            }
+            assert!((180..=200).contains(&passed), "{passed}");
+            other.reset(&limited.subject(Counted::Key).expect("a key")).await.expect("reset");
+            assert_eq!(ask(limiter, &limited).await, Some(true));
         }
     }
 }

@@ -8,6 +8,7 @@ mod fence;
 mod guard;
 mod leased;
 mod limits;
+mod limits_away;
 mod listening;
 mod names;
 mod rights;

@@ -11,7 +11,9 @@ use keyauth_testkit::RedisServers;
 use keyauth_testkit::conformance::limiter::{decide, limited_key};
 use tokio::time::{sleep, timeout};
 
-use crate::world::{PATIENT, clients, deadpool, deadpool_cluster_at, fleet, fred, fred_cluster_as};
+use crate::world::{
+    PATIENT, clients, deadpool, deadpool_cluster_at, fleet, fred, fred_cluster_as, leased,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -72,6 +74,14 @@ async fn everything_works(client: &str, redis: &Redis, hints: &RedisHints) {
     limiter.reset(&subject).await.expect("reset");
     sleep(Duration::from_millis(200)).await;
     background.shutdown().await;
+    let (limiter, background) = leased(redis, 1);
+    let limited = limited_key([Limit::per_day(10_000)]);
+    for _ in 0..20 {
+        assert!(matches!(decide(&limiter, &limited, 1).await, LimitDecision::Within(_)));
+    }
+    background.shutdown().await;
+    let states = limiter.usage(limited).await.expect("an answer");
+    assert_eq!(states.first().map(|state| state.used), Some(20), "{client}: all is given back");
     // The first sign is that it listens.
     timeout(PATIENCE, hints.receive()).await.unwrap_or_else(|_| panic!("{client} is deaf"));
     sleep(Duration::from_millis(200)).await;
