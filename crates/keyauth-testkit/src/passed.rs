@@ -56,12 +56,12 @@ impl Passed {
     }
 
     /// The most that passed in any stretch that begins with a multiple of its length, as days of
-    /// UTC do.
+    /// UTC do, where the first moment is so far into one.
     #[must_use]
-    pub fn most_in_each(log: &[Self], length: i64) -> u64 {
+    pub fn most_in_each(log: &[Self], length: i64, into: i64) -> u64 {
         let mut each = HashMap::<_, u64>::new();
         for passed in log {
-            *each.entry(passed.from.div_euclid(length)).or_default() += passed.cost;
+            *each.entry((passed.from + into).div_euclid(length)).or_default() += passed.cost;
         }
         each.into_values().max().unwrap_or_default()
     }
@@ -79,8 +79,9 @@ mod tests {
         assert_eq!(Passed::most_in_any(&at(&[0, 9, 10, 18, 19, 20]), 10), 3);
         assert_eq!(Passed::most_in_any(&[Passed::at(0, 5), Passed::at(10, 7)], 10), 7);
         assert_eq!(Passed::most_in_any(&[Passed::at(0, 5), Passed::at(9, 7)], 10), 12);
-        assert_eq!(Passed::most_in_each(&at(&[0, 9, 10, 18, 19, 20]), 10), 3);
-        assert_eq!(Passed::most_in_each(&at(&[8, 9, 10, -1]), 10), 2);
+        assert_eq!(Passed::most_in_each(&at(&[0, 9, 10, 18, 19, 20]), 10, 0), 3);
+        assert_eq!(Passed::most_in_each(&at(&[8, 9, 10, -1]), 10, 0), 2);
+        assert_eq!(Passed::most_in_each(&at(&[8, 9, 10, -1]), 10, 1), 2);
         // Who may have passed before or after does not count.
         let log = [Passed::between(0, 9), Passed::between(5, 14), Passed::between(14, 15)];
         assert_eq!(Passed::most_in_any(&log, 10), 1);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyauth_core::{Limit, LimitCount, LimitDecision, LimitWindow};
+use keyauth_core::{Clock, Limit, LimitCount, LimitDecision, LimitWindow};
 use keyauth_ratelimit::LocalLimiter;
 use keyauth_testkit::{FakeClock, Passed};
 use proptest::prelude::*;
@@ -97,6 +97,45 @@ proptest! {
         for length in [1, period.div_ceil(7), period, 5 * period, 50 * period] {
             let bound = burst + length * limit / period;
             prop_assert!(most_in_any(&log, length) <= bound, "in {length} ns");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_day_holds_whatever_the_schedule(limit in 1..20_u64, calls in schedule()) {
+        // Days of a zone without changes of its clocks are as long as those of UTC.
+        const DAY: u64 = 86_400 * SECOND;
+        // In whole microseconds, and none that has the call tried again.
+        let hours = |pause: u64| pause / 1_000 * 20_000 * 3_000 + 1_000;
+        let calls: Vec<_> = calls.iter().map(|(pause, cost)| (hours(*pause), *cost)).collect();
+        let clock = FakeClock::default();
+        let first = u64::try_from(clock.now().as_micros()).expect("a time") * 1_000 % DAY;
+        let log = run(&Limit::per_day(limit).of_cost(), &calls);
+        let most = Passed::most_in_each(&log, i64::try_from(DAY).expect("a time"), i64::try_from(first).expect("a time"));
+        prop_assert!(most <= limit);
+    }
+
+    #[test]
+    fn places_at_once_hold_at_every_moment(
+        limit in 0..6_usize,
+        // Take one, or give back that of a number.
+        steps in prop::collection::vec(proptest::option::of(0..8_usize), 1..400),
+    ) {
+        let limiter = LocalLimiter::new();
+        let limited = key([Limit::at_once(u64::try_from(limit).expect("a count"))]);
+        let mut held = Vec::new();
+        for step in steps {
+            match step {
+                Some(place) if place < held.len() => drop(held.swap_remove(place)),
+                _ => match decide(&limiter, &limited, 1) {
+                    LimitDecision::Within(within) => held.push(within.slots.expect("a place")),
+                    LimitDecision::Exceeded(_) => prop_assert_eq!(held.len(), limit, "too early"),
+                },
+            }
+            prop_assert!(held.len() <= limit);
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use deadpool_redis::Runtime;
 use keyauth_core::{
     Counted, LeasedFrom, Limit, LimitWindow, Limited, LookupError, Seed, SharedDecision,
-    SharedLease, SharedLeaseQuestion, SharedLimits, SharedQuestion, SharedVerdict, TimeZone,
-    UnusedLease,
+    SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict,
+    TimeZone, UnusedLease,
 };
 use keyauth_testkit::conformance::limiter::limited_key;
 use keyauth_testkit::{Passed, RedisServers};
@@ -172,6 +172,60 @@ async fn no_schedule_exceeds_a_limit_in_any_window() {
     let [rolling, smooth] = logs;
     assert_eq!(Passed::most_in_any(&rolling, SECOND), 7);
     assert_eq!(Passed::most_in_any(&smooth, SECOND + SECOND / 50), 15);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_schedule_exceeds_a_day_or_the_places_at_once() {
+    let mut simulation = Simulation::start().await;
+    let mut random = Random(23);
+    let (day, most) = (86_400 * SECOND, 5);
+    let limited = limited_key([Limit::per_day(most).of_cost()]);
+    let mut log = Log::new();
+    for _ in 0..400 {
+        let pause = match random.below(4) {
+            0 | 1 => random.below(day / 20),
+            // Midnight, and a moment before and after.
+            2 => day - simulation.now % day + random.below(3) - 1,
+            _ => 0,
+        };
+        simulation.wait(pause).await;
+        let cost = u64::try_from(1 + random.below(3)).expect("a cost");
+        if simulation.passes(&limited, cost).await {
+            log.push(Passed::at(simulation.now, cost));
+        }
+    }
+    assert_eq!(Passed::most_in_each(&log, day, 0), most);
+    // Places, some given back, some kept, and some of processes that are gone.
+    let limited = limited_key([Limit::at_once(most)]);
+    let lease = Duration::from_secs(30);
+    let mut held: Vec<(u128, i64)> = Vec::new();
+    let mut fullest = 0;
+    for place in 0..600 {
+        simulation.wait(random.below(2 * SECOND)).await;
+        held.retain(|(_, ends)| simulation.now < *ends);
+        let ends = simulation.now + 30 * SECOND;
+        let some = usize::try_from(random.below(8)).expect("a place");
+        match (random.below(4), held.get(some).copied()) {
+            (0, Some((place, _))) => {
+                let places = SharedPlace::all_of(&limited, place);
+                simulation.limits.give_back(&places).await.expect("given back");
+                held.swap_remove(some);
+            }
+            _ => {
+                let seeds = vec![None];
+                let question =
+                    SharedQuestion { limited: limited.clone(), cost: 1, place, lease, seeds };
+                let decision = simulation.limits.decide(&question).await.expect("an answer");
+                match decision.verdict {
+                    SharedVerdict::Within => held.push((place, ends)),
+                    _ => assert_eq!(held.len(), 5, "too early"),
+                }
+            }
+        }
+        fullest = fullest.max(held.len());
+        assert!(held.len() <= 5);
+    }
+    assert_eq!(fullest, 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -375,7 +429,7 @@ async fn what_is_taken_ahead_exceeds_no_limit_in_any_window() {
             }
         }
         let used = match window == day {
-            true => Passed::most_in_each(&log, day),
+            true => Passed::most_in_each(&log, day, 0),
             false => Passed::most_in_any(&log, window),
         };
         assert_eq!(used, most, "the bound is reached, and not exceeded");
