@@ -8,25 +8,22 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use keyauth_core::{
-    Background, LimitedSubject, SharedLease, SharedLeaseQuestion, SharedLimits, TenantId,
-};
+use keyauth_core::{Background, LimitedSubject, SharedLeaseQuestion, SharedLimits};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedMutexGuard, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::super::Inner;
+use super::Leases;
+use super::asking::{Asking, RETRY, Step, Together, ask_in_turn};
 use super::stock::Stock;
-use super::{Leases, Subject};
 
-/// How many limits are asked about in one step, and in how many steps at once.
-const QUESTIONS: usize = 64;
-const STEPS: usize = 16;
+/// How many subjects are looked at together, and in how many places is asked at once.
+const SUBJECTS: usize = 1_024;
+const PLACES: usize = 16;
 /// How long giving back may take at the end.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
-/// How soon it is asked again where there was no answer.
-const RETRY: Duration = Duration::from_secs(1);
 /// How long nobody looks where there is nothing to look at.
 const IDLE: Duration = Duration::from_secs(60);
 /// By how much whoever counts is later at the end of a part than the earliest it can be.
@@ -85,8 +82,12 @@ impl<S: SharedLimits + 'static> Keeper<S> {
         let limiter = inner.upgrade()?;
         let leases = limiter.leases.as_ref()?;
         leases.kept.store(true, Ordering::Relaxed);
+        leases.not_started.call_once(|| {});
         // What one has left who ended early, as with his runtime.
-        for name in leases.subjects.pin().keys() {
+        for (name, subject) in &leases.subjects.pin() {
+            if let Some(mut stocks) = subject.lock() {
+                stocks.list.iter_mut().for_each(Stock::forsaken);
+            }
             let _ = leases.wanting.send(name.clone());
         }
         Some(Self { inner, wanted, due: BinaryHeap::new(), unanswered: HashMap::new() })
@@ -103,7 +104,7 @@ impl<S: SharedLimits + 'static> Keeper<S> {
             drop(inner);
             let mut names = Vec::new();
             tokio::select! {
-                _ = self.wanted.recv_many(&mut names, QUESTIONS * STEPS) => {}
+                _ = self.wanted.recv_many(&mut names, SUBJECTS) => {}
                 () = sleep(pause) => {}
                 () = &mut stop => break,
             }
@@ -114,6 +115,8 @@ impl<S: SharedLimits + 'static> Keeper<S> {
             && let Some(leases) = &inner.leases
         {
             leases.kept.store(false, Ordering::Relaxed);
+            // There is no later.
+            self.unanswered.values_mut().for_each(Step::hurry);
             let _ = timeout(LEAVE_DEADLINE, self.ask(&inner, leave(leases))).await;
         }
     }
@@ -146,37 +149,6 @@ impl<S: SharedLimits + 'static> Keeper<S> {
     }
 }
 
-/// A question about a limit, and whose answer it is.
-struct Asking {
-    stocks: Arc<Subject>,
-    /// Of its stock, when it was asked.
-    resets: u64,
-    question: SharedLeaseQuestion,
-}
-
-/// What is asked in one step.
-struct Step {
-    turn: u64,
-    asked_at: u64,
-    asking: Vec<Asking>,
-}
-
-/// Whose limits are counted in one place.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Together {
-    Tenant(TenantId),
-    Alone(LimitedSubject),
-}
-
-impl Together {
-    fn of(subject: &LimitedSubject) -> Self {
-        match subject.tenant() {
-            Some(tenant) => Self::Tenant(tenant.clone()),
-            None => Self::Alone(subject.clone()),
-        }
-    }
-}
-
 impl Leases {
     /// What to ask for somebody.
     fn questions(&self, name: &LimitedSubject, now: u64, instances: u64) -> Vec<Asking> {
@@ -185,15 +157,10 @@ impl Leases {
         let asking = |stock: &mut Stock| {
             let (limit, resets) = (stock.limit().clone(), stock.resets());
             let questions = stock.questions(now, instances).into_iter();
-            let asking = questions.map(|(wanted, unused)| Asking {
-                stocks: Arc::clone(&subject),
-                resets,
-                question: SharedLeaseQuestion {
-                    subject: name.clone(),
-                    limit: limit.clone(),
-                    wanted,
-                    unused,
-                },
+            let asking = questions.map(|(wanted, unused)| {
+                let (name, limit) = (name.clone(), limit.clone());
+                let question = SharedLeaseQuestion { subject: name, limit, wanted, unused };
+                Asking { stocks: Arc::clone(&subject), resets, question }
             });
             asking.collect::<Vec<_>>()
         };
@@ -244,7 +211,7 @@ impl<S: SharedLimits + 'static> Keeper<S> {
         for together in self.unanswered.keys() {
             groups.entry(together.clone()).or_default();
         }
-        let steps = Arc::new(Semaphore::new(STEPS));
+        let steps = Arc::new(Semaphore::new(PLACES));
         let mut tasks = JoinSet::new();
         for (together, group) in groups {
             let (inner, steps) = (Arc::clone(inner), Arc::clone(&steps));
@@ -258,61 +225,6 @@ impl<S: SharedLimits + 'static> Keeper<S> {
             if let Ok((together, Some(unanswered))) = asked {
                 self.unanswered.insert(together, unanswered);
             }
-        }
-    }
-}
-
-/// Asks questions of one place, as many in a step as may be, until there is no answer. Gives what
-/// that was; what would have come after is put back.
-async fn ask_in_turn<S: SharedLimits>(
-    inner: &Inner<S>,
-    unanswered: Option<Step>,
-    group: Vec<Asking>,
-) -> Option<Step> {
-    let leases = inner.leases.as_ref()?;
-    let (mut group, mut again) = (group.into_iter(), unanswered);
-    loop {
-        let step = again.take().unwrap_or_else(|| Step {
-            turn: leases.turn.fetch_add(1, Ordering::Relaxed) + 1,
-            asked_at: leases.now(),
-            asking: group.by_ref().take(QUESTIONS).collect(),
-        });
-        if step.asking.is_empty() {
-            return None;
-        }
-        let questions: Vec<_> = step.asking.iter().map(|asking| asking.question.clone()).collect();
-        match inner.shared.lease(&inner.places.holder(), step.turn, &questions).await {
-            Ok(answers) => step.answered(&answers),
-            Err(error) => {
-                tracing::debug!(%error, "nothing could be taken ahead");
-                group.for_each(Asking::put_back);
-                return Some(step);
-            }
-        }
-    }
-}
-
-impl Step {
-    fn answered(&self, answers: &[SharedLease]) {
-        for (asking, lease) in self.asking.iter().zip(answers) {
-            let (wanted, resets) = (asking.question.wanted, asking.resets);
-            if wanted > 0 {
-                asking.stock(|stock| stock.answered(wanted, self.asked_at, resets, lease));
-            }
-        }
-    }
-}
-
-impl Asking {
-    fn put_back(self) {
-        self.stock(|stock| stock.unsent(self.question.unused));
-    }
-
-    fn stock(&self, then: impl FnOnce(&mut Stock)) {
-        if let Some(mut stocks) = self.stocks.lock()
-            && let Some(stock) = stocks.find(&self.question.limit, 0)
-        {
-            then(stock);
         }
     }
 }

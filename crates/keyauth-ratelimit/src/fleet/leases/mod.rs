@@ -1,5 +1,6 @@
 //! What this instance has taken ahead of limits, from which it decides without asking anybody.
 
+mod asking;
 mod keeper;
 mod stock;
 

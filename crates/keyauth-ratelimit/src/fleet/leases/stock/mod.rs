@@ -68,8 +68,10 @@ pub(super) struct Stock {
     /// What is to be given back.
     unused: Vec<UnusedLease>,
     demand: Demand,
-    /// Whether more was asked for, and there is no answer yet.
-    awaited: bool,
+    /// Whether the keeper was told that more is wanted, and whether he has asked and there is no
+    /// answer yet.
+    wanting: bool,
+    asked: bool,
     /// Until when nobody has to ask, since there was nothing.
     dry_until: u64,
     /// What was left for all, and when there is more, when somebody was last asked.
@@ -111,7 +113,8 @@ impl Stock {
             resets: 0,
             unused: Vec::new(),
             demand: Demand::default(),
-            awaited: false,
+            wanting: false,
+            asked: false,
             dry_until: 0,
             remaining: 0,
             more_at: 0,
@@ -167,9 +170,9 @@ impl Stock {
         self.demand.used = self.demand.used.saturating_add(units);
         let wanted = self.target(now, instances);
         let low = wanted > 0 && self.usable(now) <= wanted / 2;
-        let ask = low && !self.awaited && now >= self.dry_until;
-        self.awaited |= ask;
-        ask
+        let tell = low && !self.wanting && !self.asked && now >= self.dry_until;
+        self.wanting |= tell;
+        tell
     }
 
     /// How much there should be: what was used in a term, but of the limit no more than a part of
@@ -195,13 +198,14 @@ impl Stock {
             }
             self.put_away();
         }
-        let wanted = match now >= self.dry_until {
+        self.wanting = false;
+        let wanted = match now >= self.dry_until && !self.asked {
             true => self.target(now, instances).saturating_sub(self.left),
             false => 0,
         };
         let mut unused = std::mem::take(&mut self.unused).into_iter();
         let first = (wanted, unused.next());
-        self.awaited = wanted > 0;
+        self.asked |= wanted > 0;
         if first == (0, None) {
             return Vec::new();
         }
@@ -209,9 +213,14 @@ impl Stock {
     }
 
     /// A question that was not sent.
-    pub(super) fn unsent(&mut self, unused: Option<UnusedLease>) {
-        self.awaited = false;
+    pub(super) fn unsent(&mut self, wanted: u64, unused: Option<UnusedLease>) {
+        self.asked &= wanted == 0;
         self.unused.extend(unused);
+    }
+
+    /// Nobody waits for an answer any more.
+    pub(super) const fn forsaken(&mut self) {
+        (self.wanting, self.asked) = (false, false);
     }
 
     /// What is left is for somebody else.
@@ -250,7 +259,7 @@ impl Stock {
         resets: u64,
         lease: &SharedLease,
     ) {
-        self.awaited = false;
+        self.asked = false;
         (self.remaining, self.more_at) =
             (lease.remaining, asked_at.saturating_add(nanos(lease.resets_after)));
         if lease.granted < wanted {
@@ -294,7 +303,7 @@ impl Stock {
             Some(now.saturating_add(self.term / 10))
         } else if self.left > 0 {
             Some(self.ends_at)
-        } else if idle && !self.awaited {
+        } else if idle && !self.asked {
             None
         } else {
             Some(now.saturating_add(self.term))
