@@ -28,6 +28,7 @@ figures:
     KEYAUTH_FLOOD=1000000 cargo test --release -p keyauth-cache --test flood -- --nocapture
     KEYAUTH_KEYS=10000,1000000 cargo test -p keyauth-postgres --lib plans -- --nocapture
     cargo test -p keyauth-cache --test model -- --nocapture
-    KEYAUTH_CALLS=10000 cargo test -p keyauth-tests --test fleet limits -- --nocapture
+    cargo test -p keyauth-tests --test fleet limits -- --nocapture
     KEYAUTH_COLD=1000 cargo test -p keyauth-redis --all-features --test it cold_fleet -- --nocapture
     cargo bench -p keyauth-bench --bench shared
+    cargo bench -p keyauth-bench --bench limits

@@ -154,10 +154,19 @@ fn as_layers() {
             );
         };
     }
-    let four =
-        |inner| governed().layer(governed().layer(governed().layer(governed().layer(inner))));
     compare!(1, governed().layer(echo));
     compare!(4, four(echo));
+    compare!(16, four(four(four(four(echo)))));
+}
+
+/// Four layers around a service.
+fn four<S>(
+    inner: S,
+) -> impl Service<Request<String>, Response = Response<Body>, Error = Infallible> + Clone
+where
+    S: Service<Request<String>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    governed().layer(governed().layer(governed().layer(governed().layer(inner))))
 }
 
 /// Where `tower_governor` finds the client.

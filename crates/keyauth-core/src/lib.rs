@@ -62,10 +62,10 @@ pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
     Beats, Change, ChangeFeed, ChangeObserver, ChangeObservers, Clock, Continuity, Directory,
     Exceeded, FeedPage, FeedReader, Guard, Hints, Instance, KeyLookup, KeyPage, KeyStore,
-    LeasedFrom, LimitDecision, LimitState, Limited, LimitedCall, Limiter, Origin, OwnedCall, Peek,
-    Propagation, SealKey, Seed, SharedCache, SharedDecision, SharedEntry, SharedLease,
-    SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SilentInstance,
-    Slots, Subject, SystemClock, TryAcquire, UnusedLease, UsageSums, Within,
+    LEASE_MEMORY, LeasedFrom, LimitDecision, LimitState, Limited, LimitedCall, Limiter, Origin,
+    OwnedCall, Peek, Propagation, SealKey, Seed, SharedCache, SharedDecision, SharedEntry,
+    SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict,
+    SilentInstance, Slots, Subject, SystemClock, TryAcquire, UnusedLease, UsageSums, Within,
 };
 pub use record::{
     Amount, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys, Group,

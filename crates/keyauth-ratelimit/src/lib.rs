@@ -19,7 +19,7 @@
 //!
 //! A request that one limit refuses is counted by none of them. `algorithm/` is how each kind of
 //! limit counts, without locks or clocks; `local/` keeps the counts of one
-//! process, and `fleet/` asks somebody who keeps them for all. `guard.rs` holds up those who try keys.
+//! process, and `fleet/` asks somebody who keeps them for all. `guard/` holds up those who try keys.
 
 mod algorithm;
 mod answer;

@@ -1,5 +1,5 @@
-//! API keys over Redis or Valkey: the cache that instances share, and hints that something has
-//! changed.
+//! API keys over Redis or Valkey: the cache that instances share, hints that something has changed,
+//! and limits that a fleet counts together ([`RedisLimits`]).
 //!
 //! ```rust,no_run
 //! use keyauth_cache::CachedLookup;
@@ -19,8 +19,9 @@
 //! default) of one server or a cluster, or a client or pool of `fred` (feature `fred`). Both are
 //! re-exported, so that versions agree.
 //!
-//! Nothing safe rests on Redis. What it says is sealed, or carries nothing; that it is slow,
-//! frozen, empty or away costs time for as long as that takes to notice, and refuses nobody.
+//! No access rests on Redis. What it says of keys is sealed, or carries nothing; that it is slow,
+//! frozen, empty or away costs time for as long as that takes to notice, and refuses nobody. Limits
+//! do rest on it, and whoever counts them there says what holds while it is away.
 
 #[cfg(not(any(feature = "deadpool", feature = "fred")))]
 compile_error!("keyauth-redis needs a client: feature `deadpool`, which is the default, or `fred`");

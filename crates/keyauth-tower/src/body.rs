@@ -9,7 +9,8 @@ use keyauth_core::Slots;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The response body of [`KeyAuth`](crate::KeyAuth) and [`Require`](crate::Require).
+    /// The response body of [`KeyAuth`](crate::KeyAuth), [`Require`](crate::Require) and
+    /// [`RateLimit`](crate::RateLimit).
     ///
     /// Forwards everything of the service's body, its size and its end included.
     #[derive(Debug)]

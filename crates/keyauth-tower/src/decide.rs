@@ -52,6 +52,20 @@ pub(crate) struct Permit {
     pub(crate) told: LimitHeaders,
 }
 
+impl Permit {
+    /// Gives the handler its places, which it may keep for longer.
+    pub(crate) fn tell_handler<B>(&self, request: &mut Request<B>) {
+        let Some(slots) = &self.slots else { return };
+        // With those of a layer further out, which it is to keep as well.
+        let extensions = request.extensions_mut();
+        let all = match extensions.remove::<Slots>() {
+            Some(outer) => Slots::new((outer, slots.clone())),
+            None => slots.clone(),
+        };
+        extensions.insert(all);
+    }
+}
+
 /// Where the key of an admitted request was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -193,17 +207,10 @@ impl Settings {
                     [] => LimitHeaders::new(),
                     states => tell(&record.limits, states, self.telling).0,
                 };
-                let extensions = request.extensions_mut();
-                extensions.insert(principal);
-                if let Some(slots) = &within.slots {
-                    // With those of a layer further out, which the handler is to keep as well.
-                    let all = match extensions.remove::<Slots>() {
-                        Some(outer) => Slots::new((outer, slots.clone())),
-                        None => slots.clone(),
-                    };
-                    extensions.insert(all);
-                }
-                Ok(Permit { slots: within.slots, told })
+                request.extensions_mut().insert(principal);
+                let permit = Permit { slots: within.slots, told };
+                permit.tell_handler(request);
+                Ok(permit)
             }
             Ok(LimitDecision::Exceeded(exceeded)) => {
                 let denial = exceeded.denial;

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keyauth_core::{
-    AppliedLimit, Clock, Counted, Limit, LimitDecision, LimitWindow, Limited, LimitedCall, Limiter,
-    SharedLimits, SharedQuestion, SharedVerdict, SystemClock, TryAcquire,
+    Background, Clock, Limit, LimitDecision, LimitWindow, Limited, LimitedCall, LimitedSubject,
+    Limiter, SharedLimits, SharedQuestion, SharedVerdict, SystemClock, TryAcquire,
 };
 use keyauth_ratelimit::{FleetLimiter, WhenAway};
 use keyauth_redis::deadpool_redis::{Config, Runtime};
@@ -70,15 +70,14 @@ async fn main() -> Result<(), BoxError> {
             .map_err(|_| "usage: limited URL NAME COUNT WINDOW CALLS SECONDS shared|leased")?;
     let window = LimitWindow::Rolling(Duration::from_secs(window.parse()?));
     let limit = Limit::new("any", count.parse()?, window);
-    let limit = AppliedLimit { limit, counted: Counted::Key };
-    let limited = Limited::Other(name.into(), Arc::from([limit]));
+    let limited = Limited::alone(LimitedSubject::Other(name.into()), [limit]);
     let pool = Config::from_url(url).create_pool(Some(Runtime::Tokio1))?;
     let limits = RedisLimits::new(&Redis::from(pool).with_timeout(Duration::from_secs(1)));
     let limiter = FleetLimiter::new(limits.clone()).when_away(WhenAway::Closed);
     let limiter = limiter.with_instances(PROCESSES).leased();
     let (by, background) = match by.as_str() {
         "leased" => (By::Leases(limiter.clone()), limiter.start()),
-        _ => (By::Redis(limits), keyauth_core::Background::none()),
+        _ => (By::Redis(limits), Background::none()),
     };
     let calls: usize = calls.parse()?;
     let each = u32::try_from(calls.div_ceil(AT_ONCE))?;

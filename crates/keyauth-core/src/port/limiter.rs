@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    AppliedLimit, Background, Counted, Denial, KeyRecord, LimitedSubject, LookupError, TenantId,
+    AppliedLimit, Background, Counted, Denial, KeyRecord, Limit, LimitedSubject, LookupError,
+    TenantId,
 };
 
 /// Decides whether a request is within all limits that apply to it, and counts it if so.
@@ -33,7 +34,8 @@ pub trait Limiter: Debug + Send + Sync {
         call: OwnedCall,
     ) -> impl Future<Output = Result<LimitDecision, LookupError>> + Send;
 
-    /// What has been used of the limits that apply, in their order.
+    /// What has been used of the limits that apply, in their order. Of a key, by its record; of an
+    /// owner, a group or a tenant as [one subject](Limited::alone).
     fn usage(
         &self,
         limited: Limited,
@@ -45,7 +47,9 @@ pub trait Limiter: Debug + Send + Sync {
         subject: &LimitedSubject,
     ) -> impl Future<Output = Result<(), LookupError>> + Send;
 
-    /// Starts what it does beside requests, if anything.
+    /// Starts what it does beside requests, if anything:
+    /// [`Authenticator::start`](crate::Authenticator::start) does, and who uses it without an
+    /// authenticator must.
     fn start(&self) -> Background {
         Background::none()
     }
@@ -80,8 +84,9 @@ pub struct OwnedCall {
 pub enum Limited {
     /// A key, by its record.
     Key(Arc<KeyRecord>),
-    /// Somebody without one, by a name of the application's, like an address.
-    Other(Arc<str>, Arc<[AppliedLimit]>),
+    /// One subject alone, with limits that all count its use: a client without a key, or an owner,
+    /// say, whose use is looked at.
+    Subject(LimitedSubject, Arc<[AppliedLimit]>),
 }
 
 /// What can be said at once.
@@ -119,7 +124,8 @@ pub struct Exceeded {
     /// [`RateLimited`](Denial::RateLimited), or
     /// [`ConcurrencyLimited`](Denial::ConcurrencyLimited) where that alone is in the way.
     pub denial: Denial,
-    /// When a request like it would pass, if nobody else came before.
+    /// When a request like it would pass, if nobody else came before; where it never would, how
+    /// long to wait before the limit may have been changed.
     pub retry_after: Duration,
     /// How the limits stand.
     pub states: Vec<LimitState>,
@@ -179,21 +185,29 @@ impl OwnedCall {
 }
 
 impl Limited {
+    /// One subject alone, with limits of its own: to [look at](Limiter::usage) what an owner, a
+    /// group or a tenant has used, as of the limits that are set on it.
+    #[must_use]
+    pub fn alone(subject: LimitedSubject, limits: impl IntoIterator<Item = Limit>) -> Self {
+        let limits = limits.into_iter().map(|limit| AppliedLimit { limit, counted: Counted::Key });
+        Self::Subject(subject, limits.collect())
+    }
+
     /// The limits that apply.
     #[must_use]
     pub fn limits(&self) -> &[AppliedLimit] {
         match self {
             Self::Key(record) => &record.limits,
-            Self::Other(_, limits) => limits,
+            Self::Subject(_, limits) => limits,
         }
     }
 
-    /// Whose use one of its limits counts: somebody without a key is one subject.
+    /// Whose use one of its limits counts, as seen from it: one subject alone stands for itself.
     #[must_use]
     pub const fn counted(&self, applied: &AppliedLimit) -> Counted {
         match self {
             Self::Key(_) => applied.counted,
-            Self::Other(..) => Counted::Key,
+            Self::Subject(..) => Counted::Key,
         }
     }
 
@@ -202,7 +216,7 @@ impl Limited {
     pub fn subject(&self, counted: Counted) -> Option<LimitedSubject> {
         match self {
             Self::Key(record) => record.key.limited(counted),
-            Self::Other(name, _) => Some(LimitedSubject::Other(Arc::clone(name))),
+            Self::Subject(subject, _) => Some(subject.clone()),
         }
     }
 
@@ -211,7 +225,7 @@ impl Limited {
     pub fn tenant(&self) -> Option<&TenantId> {
         match self {
             Self::Key(record) => Some(&record.key.tenant),
-            Self::Other(..) => None,
+            Self::Subject(subject, _) => subject.tenant(),
         }
     }
 }

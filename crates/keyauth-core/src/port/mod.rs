@@ -31,8 +31,8 @@ pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};
 pub use shared_cache::{SharedCache, SharedEntry};
 pub use shared_limits::{
-    LeasedFrom, Seed, SharedDecision, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace,
-    SharedQuestion, SharedVerdict, UnusedLease,
+    LEASE_MEMORY, LeasedFrom, Seed, SharedDecision, SharedLease, SharedLeaseQuestion, SharedLimits,
+    SharedPlace, SharedQuestion, SharedVerdict, UnusedLease,
 };
 pub use store::{KeyPage, KeyStore};
 pub use usage_sums::UsageSums;

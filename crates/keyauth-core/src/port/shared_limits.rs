@@ -57,8 +57,8 @@ pub trait SharedLimits: Debug + Send + Sync {
     /// all of one tenant, or of one subject without. Answers in the order of the questions.
     ///
     /// `holder` is a name that no other process has; its turns go up for each tenant. A turn that is
-    /// sent again, since there was no answer, is done once and answered the same; one that is over
-    /// does nothing.
+    /// sent again within [`LEASE_MEMORY`], since there was no answer, is done once and answered the
+    /// same; one that is over does nothing, and nothing is answered.
     fn lease(
         &self,
         holder: &str,
@@ -134,6 +134,9 @@ pub enum SharedVerdict {
         limits: Vec<usize>,
     },
 }
+
+/// How long the last turn of a [lease](SharedLimits::lease) is remembered at least.
+pub const LEASE_MEMORY: Duration = Duration::from_secs(600);
 
 /// What is wanted ahead of what a limit has, and what is given back.
 #[derive(Clone, Debug)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::words;
-use crate::TimeZone;
+use crate::issue::Fields;
+use crate::{InvalidInput, TimeZone};
 
 /// A named limit on the use of a key, or of all keys of an owner, a group or a tenant.
 ///
@@ -37,6 +38,15 @@ impl Limit {
     pub fn new(name: impl Into<String>, count: u64, window: LimitWindow) -> Self {
         let (name, count) = (name.into(), LimitCount::AtMost(count));
         Self { name, count, window, unit: LimitUnit::Requests, per: None, zone: TimeZone::UTC }
+    }
+
+    /// Whether limits are such that a key could have them.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`], naming the fields: two of one name, a window of no time, and more.
+    pub fn check(limits: &[Self]) -> Result<(), InvalidInput> {
+        Fields::check_limits(LimitSubject::Key, limits)
     }
 
     /// At most `count` calls in any second.

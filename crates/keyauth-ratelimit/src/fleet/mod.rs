@@ -1,5 +1,6 @@
 //! Limits of all instances together.
 
+mod keeping;
 mod leases;
 mod places;
 
@@ -37,8 +38,8 @@ const ATTEMPTS: usize = 3;
 /// A shared clock that jumps forward may let through one further count. What holds while the
 /// shared limits are away is up to [`WhenAway`].
 ///
-/// Start it with the authenticator ([`Authenticator::start`](keyauth_core::Authenticator::start)):
-/// that renews places among calls at once, counts the instances, and takes leases.
+/// Start it with the authenticator ([`Authenticator::start`](keyauth_core::Authenticator::start)),
+/// or by itself ([`Limiter::start`]) where there is none: that renews places among calls at once, counts the instances, and takes leases.
 pub struct FleetLimiter<S>(Arc<Inner<S>>);
 
 /// Why there is no answer.
@@ -56,8 +57,8 @@ pub enum WhenAway {
     /// Nothing: requests whose keys have limits are told that there is no answer.
     Closed,
     /// Each instance allows its share, of as many instances as there were last, and of each
-    /// limit at least one: over all, the limit, and one for each instance at most. What was
-    /// used before does not count.
+    /// limit at least one: over all, the limit, and one for each instance at most, where all know
+    /// of each other. What was used before does not count, of days and months neither.
     #[default]
     LocalShare,
     /// Everything is let through, as if there were no limits.
@@ -88,7 +89,7 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
             when_away: WhenAway::default(),
             sums: None,
             instances: AtomicU64::new(0),
-            least_instances: 1,
+            least_instances: 0,
             places: Arc::default(),
             leases: None,
             away: AtomicBool::new(false),
@@ -139,8 +140,8 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
         self.change(|inner| inner.least_instances = at_least.max(1))
     }
 
-    /// Has counts of days and months that are not there begin with what was recorded: losing
-    /// Redis reopens none of them then. Where that is not known either, there is no answer.
+    /// Has counts of days and months that are not there begin with what was recorded: a Redis that
+    /// was emptied reopens none of them then. Where that is not known either, there is no answer.
     /// Without sums, they begin with nothing.
     ///
     /// # Panics
@@ -224,7 +225,8 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
             inner.not_started.call_once(|| {
                 tracing::warn!(
                     "calls at once are limited, and nobody renews their places, which are given \
-                     to others after half a minute; call `Authenticator::start`"
+                     to others after half a minute; call `Limiter::start`, as \
+                     `Authenticator::start` does"
                 );
             });
         }
@@ -253,8 +255,8 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
                         self.0.alone.call_once(|| {
                             tracing::warn!(
                                 "limits are shared, and the instances were never counted, so this \
-                                 one allows as much as all together; call `Authenticator::start`, \
-                                 or say `FleetLimiter::with_instances`"
+                                 one allows as much as all together; call `Limiter::start`, as \
+                                 `Authenticator::start` does, or say `FleetLimiter::with_instances`"
                             );
                         });
                         1
@@ -271,10 +273,7 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
 impl<S> Inner<S> {
     /// How many instances there are; zero where nobody knows.
     fn known_instances(&self) -> u64 {
-        match (self.instances.load(Ordering::Relaxed), self.least_instances) {
-            (0, 1) => 0,
-            (counted, at_least) => counted.max(at_least),
-        }
+        self.instances.load(Ordering::Relaxed).max(self.least_instances)
     }
 }
 

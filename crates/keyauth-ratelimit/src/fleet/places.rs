@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use keyauth_core::{Background, SharedLimits, SharedPlace};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
+use super::keeping::{Stop, one_at_a_time};
 
 /// How long a place is kept for a process that no longer renews it.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -30,6 +31,8 @@ pub(super) struct Places {
     next: AtomicU64,
     state: Mutex<State>,
     returned: Notify,
+    /// Whoever renews has it.
+    keeper: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +60,7 @@ impl Default for Places {
             next: AtomicU64::new(0),
             state: Mutex::default(),
             returned: Notify::new(),
+            keeper: Arc::default(),
         }
     }
 }
@@ -169,47 +173,45 @@ async fn give_back<S: SharedLimits>(inner: &Inner<S>, places: &[SharedPlace]) ->
 
 /// Renews places and gives them back, until it is told to stop or the limiter is gone.
 pub(super) fn keep<S: SharedLimits + 'static>(inner: &Arc<Inner<S>>) -> Background {
-    if std::mem::replace(&mut inner.places.state().kept, true) {
-        return Background::none();
-    }
-    let keeping = Keeping { inner: Arc::downgrade(inner), left: false };
-    let name = inner.places.holder();
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(keeping.run(name, stopped));
-    Background::new(async move {
-        let _ = stop.send(());
-        let _ = task.await;
+    inner.not_started.call_once(|| {});
+    let (limiter, name) = (Arc::downgrade(inner), inner.places.holder());
+    one_at_a_time(&inner.places.keeper, |one, stop| async move {
+        if let Some(keeping) = Keeping::begin(limiter, one) {
+            keeping.run(name, stop).await;
+        }
     })
 }
 
 /// Somebody who keeps places. Where he ends early, as with his runtime, another one can begin.
 struct Keeping<S: SharedLimits + 'static> {
     inner: Weak<Inner<S>>,
-    /// Whether he has said so himself, and there may be another one.
-    left: bool,
+    /// The next one begins when he has left.
+    #[expect(dead_code, reason = "it is had, not used")]
+    one: OwnedMutexGuard<()>,
 }
 
 impl<S: SharedLimits + 'static> Drop for Keeping<S> {
     fn drop(&mut self) {
-        if !self.left
-            && let Some(inner) = self.inner.upgrade()
-        {
+        if let Some(inner) = self.inner.upgrade() {
             inner.places.state().kept = false;
         }
     }
 }
 
 impl<S: SharedLimits + 'static> Keeping<S> {
-    async fn run(mut self, name: String, stop: oneshot::Receiver<()>) {
+    fn begin(inner: Weak<Inner<S>>, one: OwnedMutexGuard<()>) -> Option<Self> {
+        inner.upgrade()?.places.state().kept = true;
+        Some(Self { inner, one })
+    }
+
+    async fn run(self, name: String, stop: Stop) {
         tokio::select! {
             // Beside each other: neither has to wait for the other's answer.
             ((), ()) = async { tokio::join!(self.renew(&name), self.give_back()) } => {}
-            // That nobody waits for the end any more is no reason to end.
-            Ok(()) = stop => {}
+            () = stop => {}
         }
         if let Some(inner) = self.inner.upgrade() {
             inner.places.state().kept = false;
-            self.left = true;
             let places = std::mem::take(&mut inner.places.state().to_return);
             let leaving = async {
                 give_back(&inner, &places).await;

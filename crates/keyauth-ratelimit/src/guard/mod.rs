@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use keyauth_core::{
     AppliedLimit, Clock, Counted, Guard, Limit, LimitDecision, LimitWindow, Limited, LimitedCall,
-    Limiter, SystemClock,
+    LimitedSubject, SharedLimits, SystemClock,
 };
 
 use crate::LocalLimiter;
@@ -31,7 +31,9 @@ pub struct FailedAttempts {
 }
 
 impl FailedAttempts {
-    /// At most `count` failures in any stretch of a window's length.
+    /// At most `count` failures in any stretch of a window's length, of which one at least is
+    /// allowed. Those that come beside each other, before the last one has been counted, are looked
+    /// up too.
     #[must_use]
     pub fn new(count: u64, window: Duration) -> Self {
         Self::with_clock(count, window, Arc::new(SystemClock::new()))
@@ -40,7 +42,7 @@ impl FailedAttempts {
     /// By another clock.
     #[must_use]
     pub fn with_clock(count: u64, window: Duration, clock: Arc<dyn Clock>) -> Self {
-        let limit = Limit::new("failures", count, LimitWindow::Rolling(window));
+        let limit = Limit::new("failures", count.max(1), LimitWindow::Rolling(window));
         Self {
             limiter: LocalLimiter::with_clock(Arc::clone(&clock)),
             limits: Arc::from([AppliedLimit { limit, counted: Counted::Key }]),
@@ -49,19 +51,19 @@ impl FailedAttempts {
         }
     }
 
-    /// Counts with all others that share a limiter, like a
-    /// [`FleetLimiter`](crate::FleetLimiter), and within this process as well.
+    /// Counts with all others that count in the same place, like Redis, and within this process as
+    /// well.
     ///
-    /// No request waits for it: each failure is told to the limiter beside the request. So a client
-    /// may fail once more in each process that has not heard of him, and with what he has under way.
-    /// While the limiter gives no answer this process counts alone.
+    /// No request waits for it: each failure is told beside the request, of 64 at a time; more than
+    /// that count in this process alone, and so does everything while nobody answers. A client may
+    /// fail once more in each process that has not heard of him, and with what he has under way.
     #[must_use]
-    pub fn shared_by(self, limiter: impl Limiter + 'static) -> Self {
-        Self { shared: Some(Shared::new(limiter)), ..self }
+    pub fn shared_by(self, limits: impl SharedLimits + 'static) -> Self {
+        Self { shared: Some(Shared::new(limits)), ..self }
     }
 
     fn limited(&self, client: &str) -> Limited {
-        Limited::Other(client.into(), Arc::clone(&self.limits))
+        Limited::Subject(LimitedSubject::Other(client.into()), Arc::clone(&self.limits))
     }
 }
 

@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use keyauth_core::{AppliedLimit, Clock, LimitDecision, Limited, Limiter, OwnedCall};
+use keyauth_core::{
+    AppliedLimit, Clock, LimitDecision, Limited, LimitedSubject, Limiter, OwnedCall, SharedLimits,
+};
 use papaya::HashMap;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+
+use crate::{FleetLimiter, WhenAway};
 
 /// How many clients are remembered whom others have held up.
 const CAPACITY: usize = 1_000_000;
@@ -39,8 +43,9 @@ struct Held {
 }
 
 impl Shared {
-    pub(super) fn new(limiter: impl Limiter + 'static) -> Self {
-        let limiter = Arc::new(limiter);
+    pub(super) fn new(limits: impl SharedLimits + 'static) -> Self {
+        // By a share of so few failures a mistake would hold somebody up.
+        let limiter = Arc::new(FleetLimiter::new(limits).when_away(WhenAway::Closed));
         let tell = move |call: OwnedCall| -> Telling {
             let limiter = Arc::clone(&limiter);
             Box::pin(async move {
@@ -81,7 +86,7 @@ impl Shared {
         };
         // By a name of its own, which no layer that limits addresses has.
         let name = format!("failures:{client}");
-        let limited = Limited::Other(name.into(), Arc::clone(limits));
+        let limited = Limited::Subject(LimitedSubject::Other(name.into()), Arc::clone(limits));
         let told = (self.tell)(OwnedCall { limited, cost: 1, report: true });
         let (held, clock, client) = (Arc::clone(&self.held), Arc::clone(clock), client.into());
         runtime.spawn(async move {

@@ -30,14 +30,15 @@ pub(super) fn rows(
     Some(rows)
 }
 
-/// What the script has answered, or what time it is where the caller's clock is wrong; `None`
-/// where it was none, or was told of a turn that is over.
+/// What the script has answered, which is nothing where the turn is over, or what time it is where
+/// the caller's clock is wrong; `None` where it was no answer.
 pub(super) fn read(answer: &str, questions: usize) -> Option<Result<Vec<SharedLease>, Timestamp>> {
     let mut numbers = answer.split(' ').map(str::parse::<i64>);
     let mut next = || numbers.next()?.ok();
     let at = Timestamp::from_micros(next()?);
     match next()? {
         0 => {}
+        1 => return Some(Ok(Vec::new())),
         2 => return Some(Err(at)),
         _ => return None,
     }

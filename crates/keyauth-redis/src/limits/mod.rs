@@ -22,11 +22,11 @@ use name::{name, name_of_places};
 
 pub(crate) const DECIDE: Script = Script {
     text: concat!(include_str!("../scripts/counts.lua"), include_str!("../scripts/limit.lua")),
-    sha1: "e33d63c608c823ec47b04bf9645416e798a562c0",
+    sha1: "bcaa1da6e372f7663dfa2c34d71a12b0ce9b1975",
 };
 pub(crate) const LEASE: Script = Script {
     text: concat!(include_str!("../scripts/counts.lua"), include_str!("../scripts/lease.lua")),
-    sha1: "d5cdbf4dbb4711b99113099ccb42622888bf6f6f",
+    sha1: "945a08a3d94bd3ec8eb26d6e4421fd82cbabfed2",
 };
 pub(crate) const BEAT: Script = Script {
     text: include_str!("../scripts/beat.lua"),

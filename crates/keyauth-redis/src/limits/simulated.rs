@@ -353,7 +353,8 @@ impl Simulation {
         question: &SharedLeaseQuestion,
     ) -> Result<SharedLease, LookupError> {
         let questions = std::slice::from_ref(question);
-        Ok(self.limits.lease(&who.to_string(), turn, questions).await?.remove(0))
+        let leases = self.limits.lease(&who.to_string(), turn, questions).await?;
+        leases.first().copied().ok_or_else(|| LookupError::unavailable("a turn that is over"))
     }
 }
 

@@ -1,7 +1,7 @@
 -- Decides over all limits of a request in one step, and counts it if it is within all of them.
 -- KEYS: whatever the limits count in. ARGV: "take" or "look"; the name of the request's places at
 -- once, and how long they are kept without a renewal; then each limit. All is read and judged
--- before anything is written.
+-- before anything is counted.
 local taking, place, lease = ARGV[1] == 'take', ARGV[2], tonumber(ARGV[3])
 
 -- How many are under way: each has a place until it is given back, or no longer renewed.

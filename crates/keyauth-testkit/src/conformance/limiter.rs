@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use keyauth_core::{
     Counted, Denial, Exceeded, Issuer, KeyRecord, Limit, LimitDecision, LimitSubject, Limited,
-    LimitedCall, Limiter, NewKey, SecretId, Status, TryAcquire, Versions, Within,
+    LimitedCall, LimitedSubject, Limiter, NewKey, SecretId, Status, TryAcquire, Versions, Within,
 };
 use tokio::time::{sleep, timeout};
 
@@ -239,7 +239,10 @@ pub async fn names_that_look_alike_are_not_one<L: Limiter>(limiter: L) {
     };
     let unique = Issuer::new().now().as_micros();
     for name in ["a", "a:b", "{a}", "}", "a\n", "a ", "%61", "", "a\0", "\u{e4}"] {
-        let other = Limited::Other(format!("{name}{unique}").into(), Arc::clone(&limits));
+        let other = Limited::Subject(
+            LimitedSubject::Other(format!("{name}{unique}").into()),
+            Arc::clone(&limits),
+        );
         assert_eq!(passing(&limiter, &other, 2).await, 1, "{name:?}");
     }
     // Nor limits of one name that count something else.

@@ -84,7 +84,8 @@ where
                 }
                 StateProjection::Waiting { deciding, service } => {
                     match (ready!(deciding.as_mut().poll(cx)), service.take()) {
-                        (Ok(permit), Some((mut service, request))) => {
+                        (Ok(permit), Some((mut service, mut request))) => {
+                            permit.tell_handler(&mut request);
                             State::Service { future: service.call(request), permit }
                         }
                         (Err(refusal), _) => State::refused(&refusal),

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use keyauth_core::{
-    AppliedLimit, Counted, Limit, LimitDecision, Limited, LimitedCall, Limiter, LookupError,
-    TryAcquire,
+    AppliedLimit, Counted, Limit, LimitDecision, Limited, LimitedCall, LimitedSubject, Limiter,
+    LookupError, TryAcquire,
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -69,8 +69,22 @@ type Name = dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync;
 type Cost = dyn Fn(&RequestHead<'_>) -> u64 + Send + Sync;
 
 impl<L: Limiter> RateLimitLayer<L> {
-    /// Limits each client by its address, which is the peer's.
+    /// Limits each client by its address, which is the peer's. Behind a proxy that is the proxy's,
+    /// for all of them: say so [there](Self::by_address).
+    ///
+    /// Layers that share a limiter count one client together by limits of one name; give them
+    /// other names to have them count apart. A limiter of a fleet must be
+    /// [started](Limiter::start), by an authenticator or by itself.
+    ///
+    /// # Panics
+    ///
+    /// Where the limits are none, as two of one name or a window of no time, with what is wrong.
+    #[expect(clippy::panic, reason = "documented: a mistake in the program")]
     pub fn new(limiter: L, limits: impl IntoIterator<Item = Limit>) -> Self {
+        let limits: Vec<_> = limits.into_iter().collect();
+        if let Err(error) = Limit::check(&limits) {
+            panic!("the limits of a `RateLimitLayer` are not valid: {error}");
+        }
         let limits = limits.into_iter().map(|limit| AppliedLimit { limit, counted: Counted::Key });
         Self {
             settings: Arc::new(Settings {
@@ -151,7 +165,7 @@ impl<L> Settings<L> {
                 }
             },
         };
-        Some(Limited::Other(name.into(), Arc::clone(&self.limits)))
+        Some(Limited::Subject(LimitedSubject::Other(name.into()), Arc::clone(&self.limits)))
     }
 
     /// What becomes of a request.
@@ -202,7 +216,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let settings = &self.settings;
         let head = RequestHead::of(&request);
         let shape = if settings.http_only { Shape::Http } else { Shape::of(&head) };
@@ -213,7 +227,10 @@ where
         let call = LimitedCall { limited: &limited, cost, report: settings.telling.on_success };
         match settings.limiter.try_acquire(&call) {
             TryAcquire::Decided(decision) => match settings.decided(Ok(decision), shape) {
-                Ok(permit) => RateLimitFuture::service(self.inner.call(request), permit),
+                Ok(permit) => {
+                    permit.tell_handler(&mut request);
+                    RateLimitFuture::service(self.inner.call(request), permit)
+                }
                 Err(refusal) => RateLimitFuture::refused(&refusal),
             },
             _ => {

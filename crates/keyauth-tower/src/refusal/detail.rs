@@ -12,7 +12,9 @@ pub(super) const fn detail(reason: Reason) -> &'static str {
         Reason::Unanswered(LookupErrorKind::Overloaded) => {
             "The service is checking too many keys at present. Try again shortly."
         }
-        Reason::Unanswered(_) => "The API key could not be checked. Try again shortly.",
+        Reason::Unanswered(_) => {
+            "It could not be checked whether this is allowed. Try again shortly."
+        }
     }
 }
 
@@ -37,8 +39,8 @@ const fn denied(denial: Denial) -> &'static str {
         Denial::GroupInactive => "The group of the API key is not active.",
         Denial::GroupDenied => "The API key is in no group that this is open to.",
         Denial::SubscriptionRequired => "The API key needs an active subscription.",
-        Denial::RateLimited => "A rate limit of the API key is used up.",
-        Denial::ConcurrencyLimited => "Too many calls of the API key are under way.",
+        Denial::RateLimited => "A rate limit is used up.",
+        Denial::ConcurrencyLimited => "Too many calls are under way at once.",
         Denial::TooManyFailures => "Too many wrong API keys came from this address.",
         Denial::BudgetExhausted => "A budget of the API key is used up.",
         _ => "The API key is not let through.",

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use keyauth_core::{LimitedSubject, SharedLease, SharedLeaseQuestion, SharedLimits, TenantId};
+use keyauth_core::{
+    LEASE_MEMORY, LimitedSubject, SharedLease, SharedLeaseQuestion, SharedLimits, TenantId,
+};
 
 use super::super::Inner;
 use super::Subject;
@@ -58,10 +60,6 @@ pub(super) async fn ask_in_turn<S: SharedLimits>(
 ) -> Option<Step> {
     let leases = inner.leases.as_ref()?;
     let (mut group, mut again) = (group.into_iter(), unanswered);
-    if again.as_ref().is_some_and(|step| leases.now() < step.again_at) {
-        group.for_each(Asking::put_back);
-        return again;
-    }
     loop {
         let mut step = again.take().unwrap_or_else(|| Step {
             turn: leases.turn.fetch_add(1, Ordering::Relaxed) + 1,
@@ -71,6 +69,10 @@ pub(super) async fn ask_in_turn<S: SharedLimits>(
         });
         if step.asking.is_empty() {
             return None;
+        }
+        if step.is_forgotten(leases.now()) {
+            step.answered(&[]);
+            continue;
         }
         let questions: Vec<_> = step.asking.iter().map(|asking| asking.question.clone()).collect();
         match inner.shared.lease(&inner.places.holder(), step.turn, &questions).await {
@@ -86,23 +88,36 @@ pub(super) async fn ask_in_turn<S: SharedLimits>(
 }
 
 impl Step {
+    /// Whether it is time to ask again.
+    pub(super) const fn is_due(&self, now: u64) -> bool {
+        now >= self.again_at
+    }
+
     /// Has it asked again with the next look.
     pub(super) const fn hurry(&mut self) {
         self.again_at = 0;
     }
 
+    /// Whether it may not be remembered any more that it was done.
+    fn is_forgotten(&self, now: u64) -> bool {
+        now.saturating_sub(self.asked_at) >= nanos(LEASE_MEMORY)
+    }
+
+    /// Of a turn that is over nothing is answered, and nobody knows what became of it.
     fn answered(&self, answers: &[SharedLease]) {
-        for (asking, lease) in self.asking.iter().zip(answers) {
+        for (at, asking) in self.asking.iter().enumerate() {
             let (wanted, resets) = (asking.question.wanted, asking.resets);
-            if wanted > 0 {
-                asking.stock(|stock| stock.answered(wanted, self.asked_at, resets, lease));
-            }
+            asking.stock(|stock| match answers.get(at) {
+                Some(_) if wanted == 0 => {}
+                Some(lease) => stock.answered(wanted, self.asked_at, resets, lease),
+                None => stock.unsent(wanted, None),
+            });
         }
     }
 }
 
 impl Asking {
-    fn put_back(self) {
+    pub(super) fn put_back(self) {
         let (wanted, unused) = (self.question.wanted, self.question.unused);
         self.stock(|stock| stock.unsent(wanted, unused));
     }

@@ -2,19 +2,18 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::future::pending;
-use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use keyauth_core::{Background, LimitedSubject, SharedLeaseQuestion, SharedLimits};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{OwnedMutexGuard, Semaphore, oneshot};
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::super::Inner;
+use super::super::keeping::{Stop, one_at_a_time};
 use super::Leases;
 use super::asking::{Asking, RETRY, Step, Together, ask_in_turn};
 use super::stock::Stock;
@@ -32,26 +31,12 @@ const LATER: u64 = 1_000_000;
 /// Takes ahead and gives back until it is told to stop, or the limiter is gone.
 pub(crate) fn keep<S: SharedLimits + 'static>(inner: &Arc<Inner<S>>) -> Background {
     let Some(leases) = &inner.leases else { return Background::none() };
-    let (inner, wanted) = (Arc::downgrade(inner), Arc::clone(&leases.wanted));
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(async move {
-        // That nobody waits for the end any more is no reason to end.
-        let mut stop = pin!(async {
-            if stopped.await.is_err() {
-                pending::<()>().await;
-            }
-        });
-        let wanted = tokio::select! {
-            wanted = wanted.lock_owned() => wanted,
-            () = &mut stop => return,
-        };
+    leases.not_started.call_once(|| {});
+    let inner = Arc::downgrade(inner);
+    one_at_a_time(&leases.wanted, |wanted, stop| async move {
         if let Some(keeper) = Keeper::begin(inner, wanted) {
             keeper.run(stop).await;
         }
-    });
-    Background::new(async move {
-        let _ = stop.send(());
-        let _ = task.await;
     })
 }
 
@@ -82,7 +67,6 @@ impl<S: SharedLimits + 'static> Keeper<S> {
         let limiter = inner.upgrade()?;
         let leases = limiter.leases.as_ref()?;
         leases.kept.store(true, Ordering::Relaxed);
-        leases.not_started.call_once(|| {});
         // What one has left who ended early, as with his runtime.
         for (name, subject) in &leases.subjects.pin() {
             if let Some(mut stocks) = subject.lock() {
@@ -93,7 +77,7 @@ impl<S: SharedLimits + 'static> Keeper<S> {
         Some(Self { inner, wanted, due: BinaryHeap::new(), unanswered: HashMap::new() })
     }
 
-    async fn run(mut self, mut stop: Pin<&mut impl Future<Output = ()>>) {
+    async fn run(mut self, mut stop: Stop) {
         loop {
             let Some(inner) = self.inner.upgrade() else { return };
             let Some(leases) = &inner.leases else { return };
@@ -115,10 +99,19 @@ impl<S: SharedLimits + 'static> Keeper<S> {
             && let Some(leases) = &inner.leases
         {
             leases.kept.store(false, Ordering::Relaxed);
+            let _ = timeout(LEAVE_DEADLINE, self.leave(&inner, leases)).await;
+        }
+    }
+
+    /// Gives back all that is here.
+    async fn leave(&mut self, inner: &Arc<Inner<S>>, leases: &Leases) {
+        // Once more for what has come as an answer to a question from before.
+        for _ in 0..2 {
             // There is no later.
             self.unanswered.values_mut().for_each(Step::hurry);
-            let _ = timeout(LEAVE_DEADLINE, self.ask(&inner, leave(leases))).await;
+            self.ask(inner, leases.all_that_is_left()).await;
         }
+        leases.subjects.pin().clear();
     }
 
     /// Looks at those who want it, and at those whose time it is.
@@ -167,6 +160,13 @@ impl Leases {
         stocks.list.iter_mut().flat_map(asking).collect()
     }
 
+    /// All that is to be given back when nobody wants more.
+    fn all_that_is_left(&self) -> Vec<Asking> {
+        let table = self.subjects.pin();
+        // At the end of time everything is over.
+        table.keys().flat_map(|name| self.questions(name, u64::MAX, 0)).collect()
+    }
+
     /// When to look at somebody again; `None` where he is forgotten.
     fn agree(&self, name: &LimitedSubject, now: u64) -> Option<u64> {
         let table = self.subjects.pin();
@@ -188,18 +188,6 @@ impl Leases {
     }
 }
 
-/// All that is left, to be given back.
-fn leave(leases: &Leases) -> Vec<Asking> {
-    let table = leases.subjects.pin();
-    let mut all = Vec::new();
-    for name in table.keys() {
-        // At the end of time everything is over, and nobody wants more.
-        all.extend(leases.questions(name, u64::MAX, 0));
-    }
-    table.clear();
-    all
-}
-
 impl<S: SharedLimits + 'static> Keeper<S> {
     /// Asks all questions, those of one tenant one after the other; and first what there was no
     /// answer to, in the same turn.
@@ -208,8 +196,14 @@ impl<S: SharedLimits + 'static> Keeper<S> {
         for asking in all {
             groups.entry(Together::of(&asking.question.subject)).or_default().push(asking);
         }
-        for together in self.unanswered.keys() {
-            groups.entry(together.clone()).or_default();
+        let now = inner.leases.as_ref().map_or(0, Leases::now);
+        for (together, step) in &self.unanswered {
+            if step.is_due(now) {
+                groups.entry(together.clone()).or_default();
+            } else if let Some(group) = groups.remove(together) {
+                // In turn, and that is not yet.
+                group.into_iter().for_each(Asking::put_back);
+            }
         }
         let steps = Arc::new(Semaphore::new(PLACES));
         let mut tasks = JoinSet::new();

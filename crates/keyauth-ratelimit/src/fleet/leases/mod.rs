@@ -1,5 +1,7 @@
 //! What this instance has taken ahead of limits, from which it decides without asking anybody.
 
+#[cfg(test)]
+mod adversary;
 mod asking;
 mod keeper;
 mod stock;
@@ -164,7 +166,7 @@ impl Leases {
             self.not_started.call_once(|| {
                 tracing::warn!(
                     "limits are to be leased, and nobody takes anything ahead, so each request \
-                     asks; call `Authenticator::start`"
+                     asks; call `Limiter::start`, as `Authenticator::start` does"
                 );
             });
             return;

@@ -212,7 +212,7 @@ impl Stock {
         std::iter::once(first).chain(unused.map(|unused| (0, Some(unused)))).collect()
     }
 
-    /// A question that was not sent.
+    /// A question to which there is no answer, with what of it is here still.
     pub(super) fn unsent(&mut self, wanted: u64, unused: Option<UnusedLease>) {
         self.asked &= wanted == 0;
         self.unused.extend(unused);
@@ -300,7 +300,7 @@ impl Stock {
         self.demand.advance(now / self.term);
         let idle = self.demand.used == 0 && self.demand.before == 0;
         if !self.unused.is_empty() {
-            Some(now.saturating_add(self.term / 10))
+            Some(now.saturating_add(self.term / 2))
         } else if self.left > 0 {
             Some(self.ends_at)
         } else if idle && !self.asked {
