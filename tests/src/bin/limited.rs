@@ -6,7 +6,8 @@
 //! many seconds; and `shared`, or `leased` for limits that are taken ahead. It begins with the
 //! first line on standard input, and writes a line for each call that passes, of the two times
 //! between which it was decided, in microseconds: of Redis where it decides, and of this machine
-//! where limits are leased; and at the end how many passed without asking anybody.
+//! where limits are leased; and at the end how many passed without asking anybody, and to how many
+//! there was no answer.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -26,6 +27,13 @@ type BoxError = Box<dyn std::error::Error>;
 const AT_ONCE: usize = 64;
 const PROCESSES: u64 = 4;
 
+/// What became of calls beside their times.
+#[derive(Default)]
+struct Tally {
+    at_once: AtomicUsize,
+    unanswered: AtomicUsize,
+}
+
 /// Who decides.
 #[derive(Clone)]
 enum By {
@@ -34,15 +42,16 @@ enum By {
 }
 
 impl By {
-    /// Between which times a call was decided that passes; those that asked nobody are counted.
-    async fn decide(&self, limited: &Limited, at_once: &AtomicUsize) -> Option<(u128, u128)> {
+    /// Between which times a call was decided that passes.
+    async fn decide(&self, limited: &Limited, tally: &Tally) -> Option<(u128, u128)> {
+        let unanswered = |_| tally.unanswered.fetch_add(1, Ordering::Relaxed);
         match self {
             Self::Redis(limits) => {
                 let (limited, lease) = (limited.clone(), Duration::ZERO);
                 let seeds = vec![None];
                 let question = SharedQuestion { limited, cost: 1, place: 0, lease, seeds };
                 // No answer is no passing.
-                let decision = limits.decide(&question).await.ok()?;
+                let decision = limits.decide(&question).await.map_err(unanswered).ok()?;
                 let at = u128::try_from(decision.at.as_micros()).ok()?;
                 matches!(decision.verdict, SharedVerdict::Within).then_some((at, at))
             }
@@ -52,10 +61,10 @@ impl By {
                 let from = now();
                 let decision = match limiter.try_acquire(&call) {
                     TryAcquire::Decided(decision) => {
-                        at_once.fetch_add(1, Ordering::Relaxed);
+                        tally.at_once.fetch_add(1, Ordering::Relaxed);
                         decision
                     }
-                    _ => limiter.acquire(call.to_owned()).await.ok()?,
+                    _ => limiter.acquire(call.to_owned()).await.map_err(unanswered).ok()?,
                 };
                 matches!(decision, LimitDecision::Within(_)).then(|| (from, now()))
             }
@@ -84,11 +93,11 @@ async fn main() -> Result<(), BoxError> {
     let pause = Duration::from_secs(seconds.parse()?) / each.max(1);
     say("ready")?;
     std::io::stdin().read_line(&mut String::new())?;
-    let (left, at_once) = (Arc::new(AtomicUsize::new(calls)), Arc::<AtomicUsize>::default());
+    let (left, tally) = (Arc::new(AtomicUsize::new(calls)), Arc::<Tally>::default());
     let mut calling = Vec::new();
     for number in 0..AT_ONCE {
         let (by, left, limited) = (by.clone(), Arc::clone(&left), limited.clone());
-        let at_once = Arc::clone(&at_once);
+        let tally = Arc::clone(&tally);
         // Not all in the same moment, unless they come as fast as they can.
         let first = pause * u32::try_from(number)? / u32::try_from(AT_ONCE)?;
         calling.push(tokio::spawn(async move {
@@ -97,7 +106,7 @@ async fn main() -> Result<(), BoxError> {
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
                 .is_ok()
             {
-                if let Some((from, to)) = by.decide(&limited, &at_once).await {
+                if let Some((from, to)) = by.decide(&limited, &tally).await {
                     let _ = say(&format!("{from} {to}"));
                 }
                 tokio::time::sleep(pause).await;
@@ -108,7 +117,9 @@ async fn main() -> Result<(), BoxError> {
         called.await?;
     }
     background.shutdown().await;
-    say(&at_once.load(Ordering::Relaxed).to_string())?;
+    let [at_once, unanswered] =
+        [&tally.at_once, &tally.unanswered].map(|count| count.load(Ordering::Relaxed));
+    say(&format!("{at_once} {unanswered} in all"))?;
     Ok(())
 }
 

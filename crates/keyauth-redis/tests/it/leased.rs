@@ -180,27 +180,32 @@ async fn a_change_or_a_reset_is_not_decided_by_what_was_taken_before() {
     let servers = RedisServers::start().await;
     let (limiter, _background) = instances(&servers, 1).await.remove(0);
     let limited = limited_key([Limit::per_hour(10_000)]);
-    for _ in 0..200 {
-        assert!(passes(&limiter, &limited).await);
+    let mut passed = 0;
+    while passed < 200 {
+        passed += u64::from(passes(&limiter, &limited).await);
     }
-    warm(&limiter, &limited).await;
+    passed += warm(&limiter, &limited).await;
     let with_count = |count| {
         let Limited::Key(record) = &limited else { panic!("it is a key") };
         let mut record = (**record).clone();
         record.limits[0].limit = Limit::per_hour(count);
         Limited::Key(record.into())
     };
-    // The limit is lowered: nothing of what is here is used, and it is given back.
+    // The limit is lowered: nothing of what is here is used.
     assert!(!passes(&limiter, &with_count(0)).await);
-    let lower = with_count(1_000);
-    let passes_again = async {
-        while !passes(&limiter, &lower).await {
-            sleep(Duration::from_millis(5)).await;
+    // More is counted than that, until what is here is given back.
+    let lower = with_count(passed + 10);
+    assert!(used(&limiter, &lower).await[0] > passed + 10);
+    let all = async {
+        for _ in 0..10 {
+            while !passes(&limiter, &lower).await {
+                sleep(Duration::from_millis(5)).await;
+            }
         }
-        used(&limiter, &lower).await
     };
-    let counted = timeout(PATIENCE, passes_again).await.expect("what was held is given back");
-    assert!(counted[0] < 1_000);
+    timeout(PATIENCE, all).await.expect("what was held is given back");
+    assert!(!passes(&limiter, &lower).await);
+    let lower = with_count(1_000);
     warm(&limiter, &lower).await;
     limiter.reset(&limited.subject(Counted::Key).expect("a key")).await.expect("reset");
     assert!(!passes_at_once(&limiter, &lower), "by a count that was reset");
@@ -245,6 +250,47 @@ async fn what_would_not_be_used_is_not_taken() {
         assert!(passes(&limiter, &limited).await && !passes_at_once(&limiter, &limited));
     }
     assert_eq!(used(&limiter, &limited).await, [39; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_leased_limit_refuses_is_counted_by_none() {
+    // L2
+    let servers = RedisServers::start().await;
+    let (limiter, background) = instances(&servers, 1).await.remove(0);
+    let limited = limited_key([Limit::per_hour(10_000), Limit::per_day(100)]);
+    let mut passed = 0;
+    for _ in 0..500 {
+        passed += u64::from(passes(&limiter, &limited).await);
+    }
+    background.shutdown().await;
+    assert!(passed >= 90);
+    assert_eq!(used(&limiter, &limited).await, [passed; 2]);
+    while passes(&limiter, &limited).await {
+        passed += 1;
+    }
+    assert_eq!(passed, 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_one_count_keeps_no_other_from_being_leased() {
+    let servers = RedisServers::start().await;
+    let (limiter, background) = instances(&servers, 1).await.remove(0);
+    let limited = limited_key([Limit::per_hour(10_000)]);
+    let wrong = limited_key([Limit::per_hour(10_000)]);
+    warm(&limiter, &wrong).await;
+    let Limited::Key(record) = &wrong else { panic!("it is a key") };
+    let name = servers.ask(0, &["KEYS", &format!("*:key:{}", record.key.id)]);
+    // Somebody else's, under our name.
+    assert_eq!(servers.ask(0, &["SET", &name, "mine"]), "OK");
+    for _ in 0..20 {
+        warm(&limiter, &limited).await;
+        let call = LimitedCall { limited: &wrong, cost: 1, report: false };
+        if let TryAcquire::Ask = limiter.try_acquire(&call) {
+            limiter.acquire(call.to_owned()).await.expect_err("no answer");
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    background.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,8 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 type Limits = FleetLimiter<RedisLimits>;
 
-fn in_all_modes(redis: &Redis) -> [Limits; 3] {
-    let with = |when_away| FleetLimiter::new(RedisLimits::new(redis)).when_away(when_away);
+fn in_all_modes(redis: Redis) -> [Limits; 3] {
+    // Long enough for a machine that does much else.
+    let limits = RedisLimits::new(&redis.with_timeout(Duration::from_millis(300)));
+    let with = |when_away| FleetLimiter::new(limits.clone()).when_away(when_away);
     [WhenAway::Closed, WhenAway::LocalShare, WhenAway::OpenWithoutLimits].map(with)
 }
 
@@ -53,7 +55,7 @@ async fn while_redis_is_away_what_was_configured_holds_and_nothing_else() {
         (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
     ];
     for (client, redis) in both(&servers).await {
-        let [closed, share, open] = in_all_modes(&redis);
+        let [closed, share, open] = in_all_modes(redis);
         for (begin, end) in faults {
             let limited = limited_key([Limit::per_hour(5)]);
             wait_until_back(&closed, client).await;
@@ -94,7 +96,7 @@ async fn a_server_that_is_there_late_or_slow_is_used_when_it_answers() {
             "deadpool" => deadpool(&url),
             _ => Redis::from(fred_connecting(&url)),
         };
-        let [closed, share, open] = in_all_modes(&redis);
+        let [closed, share, open] = in_all_modes(redis);
         let limited = limited_key([Limit::per_hour(5)]);
         let what = format!("{client}, not there");
         hold_as_configured([&closed, &share, &open], &limited, &what).await;
