@@ -67,8 +67,9 @@ async fn leased_limits_cost_nothing_besides() {
     let (auth, key) = keyauth_testkit::authenticator(new);
     let limiter = FleetLimiter::new(RedisLimits::new(&redis)).with_instances(2).leased();
     let (auth, background) = auth.with_limiter(limiter).start();
-    // As much is taken ahead as was used, which is more than what follows.
-    for _ in 0..4 * REQUESTS {
+    // As much is taken ahead as was used in a term: far more than what follows, also where one ends
+    // in between and little is left.
+    for _ in 0..60 * REQUESTS {
         let verified = auth.verify(key.reveal(), &RequestFacts::new()).await;
         verified.expect("an answer").expect("admitted");
         // Whoever takes ahead has this thread too.
@@ -76,7 +77,7 @@ async fn leased_limits_cost_nothing_besides() {
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
     // Little is left then, once, and the keeper is told so.
-    check(auth, &key, 2);
+    check_after(1, auth, &key, 2);
     background.shutdown().await;
 }
 
@@ -85,6 +86,12 @@ const REQUESTS: u64 = 1_000;
 /// One allocation a request, and no more than `besides` in all of them.
 #[track_caller]
 fn check(auth: Authenticator, key: &IssuedKey, besides: u64) {
+    check_after(10, auth, key, besides);
+}
+
+/// The same, after so many times as many requests for what is set up at the first use.
+#[track_caller]
+fn check_after(times: u64, auth: Authenticator, key: &IssuedKey, besides: u64) {
     let bare = tower::service_fn(async |request: Request<()>| {
         drop(request);
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -102,8 +109,8 @@ fn check(auth: Authenticator, key: &IssuedKey, besides: u64) {
         };
         (0..REQUESTS).map(|_| request()).collect::<Vec<_>>()
     };
-    // Some before, for what is set up at the first use: callsites of the log.
-    for request in (0..10).flat_map(|_| requests()) {
+    // Callsites of the log, for one.
+    for request in (0..times).flat_map(|_| requests()) {
         drop(at_once(layered.call(request)));
     }
     let (for_bare, for_layered) = (requests(), requests());

@@ -77,7 +77,7 @@ async fn run(mut processes: Vec<Child>, meanwhile: impl AsyncFnOnce(&mut [Child]
             let mut outcome = Outcome::default();
             while let Ok(Some(line)) = lines.next_line().await {
                 let numbers: Vec<_> = line.split(' ').map_while(|text| text.parse().ok()).collect();
-                let [first, second] = numbers[..] else { panic!("{line}") };
+                let [first, second] = numbers.try_into().expect("two numbers");
                 if line.ends_with("in all") {
                     outcome.at_once = u64::try_from(first).expect("a count");
                     outcome.unanswered = u64::try_from(second).expect("a count");
