@@ -3,24 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::Extension;
-use axum::routing::{any, get};
-use axum::{Router, response::Response};
-use bytes::Bytes;
-use http::StatusCode;
 use keyauth_core::{
-    Authenticator, Directory, Group, GroupId, GroupKind, IssuedKey, KeyStore, Limit, LimitSubject,
-    NewKey, Slots, TenantId,
+    Authenticator, Directory, Group, GroupId, GroupKind, KeyStore, Limit, LimitSubject, NewKey,
+    TenantId,
 };
 use keyauth_ratelimit::{FailedAttempts, LocalLimiter};
-use keyauth_tests::{Broken, Site, World, app};
+use keyauth_tests::{Broken, World, app};
 use keyauth_tower::{ClientAddress, ForwardingHeader, KeyAuthLayer, RateLimitLayer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
-fn auth(world: &World) -> Authenticator {
+pub(crate) fn auth(world: &World) -> Authenticator {
     let limiter = LocalLimiter::with_clock(Arc::clone(&world.clock) as _);
     world.authenticator().with_limiter(limiter)
 }
@@ -214,99 +205,4 @@ async fn a_guard_that_cannot_tell_clients_apart_holds_nobody_up() {
         site.bearer("sk_mistyped").await.assert_refused(401, "invalid_key");
     }
     assert!(world.has_logged("a guard holds nobody up before"));
-}
-
-/// A request whose answer the client does not read to its end.
-async fn begin(site: &Site, path: &str, key: &IssuedKey) -> TcpStream {
-    let mut stream = TcpStream::connect(site.address()).await.expect("a connection");
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", key.reveal());
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    if path != "/never" {
-        let mut status = [0; 12];
-        stream.read_exact(&mut status).await.expect("an answer");
-        assert_eq!(&status, b"HTTP/1.1 200");
-    }
-    stream
-}
-
-/// Waits until a call passes, for as long as none may.
-async fn wait_until_free(site: &Site, key: &IssuedKey) {
-    let free = async {
-        while site.bearer(key.reveal()).await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), free).await.expect("a place");
-}
-
-#[tokio::test]
-async fn a_place_is_held_until_the_answer_is_sent_and_comes_back_however_that_ends() {
-    // L9
-    let world = World::default();
-    let (keep, kept) = oneshot::channel::<Slots>();
-    let keep = Arc::new(std::sync::Mutex::new(Some(keep)));
-    let keeping = get(move |Extension(slots): Extension<Slots>| async move {
-        let keep = keep.lock().expect("no panic").take().expect("once");
-        keep.send(slots).ok();
-        "kept"
-    });
-    let app = Router::new()
-        .route("/endless", any(|| async { Response::new(Body::new(Endless)) }))
-        .route("/never", any(std::future::pending::<()>))
-        .route("/panic", any(panics))
-        .route("/error", any(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
-        .route("/empty", any(|| async { StatusCode::NO_CONTENT }))
-        .route("/keep", keeping)
-        .fallback(any(|| async { "done" }));
-    let site = world.serve(app.layer(KeyAuthLayer::new(auth(&world)))).await;
-    let key = world.issue(NewKey::named("any").limit(Limit::at_once(1))).await;
-    for path in ["/endless", "/never"] {
-        let client = begin(&site, path, &key).await;
-        let refused = async { while site.bearer(key.reveal()).await.status == 200 {} };
-        tokio::time::timeout(Duration::from_secs(20), refused).await.expect("no place");
-        let answer = site.bearer(key.reveal()).await;
-        answer.assert_refused(429, "concurrency_limited");
-        assert_eq!(answer.header("retry-after"), Some("1"));
-        drop(client);
-        wait_until_free(&site, &key).await;
-    }
-    let bearer = format!("Authorization: Bearer {}", key.reveal());
-    for (path, status) in [("/error", 500), ("/empty", 204), ("/", 200)] {
-        assert_eq!(site.get(path, &[&bearer]).await.status, status);
-        wait_until_free(&site, &key).await;
-    }
-    let mut panicking = TcpStream::connect(site.address()).await.expect("a connection");
-    let request = format!("GET /panic HTTP/1.1\r\nHost: a\r\n{bearer}\r\n\r\n");
-    panicking.write_all(request.as_bytes()).await.expect("sent");
-    let mut nothing = Vec::new();
-    panicking.read_to_end(&mut nothing).await.expect("the end");
-    assert_eq!(nothing, b"", "the connection ends with it");
-    wait_until_free(&site, &key).await;
-    // A handler that goes on beyond its answer.
-    assert_eq!(site.get("/keep", &[&bearer]).await.status, 200);
-    let slots = kept.await.expect("kept");
-    site.bearer(key.reveal()).await.assert_refused(429, "concurrency_limited");
-    drop(slots);
-    wait_until_free(&site, &key).await;
-}
-
-async fn panics() -> StatusCode {
-    let nobody: Option<StatusCode> = std::env::var_os("KEYAUTH_NOBODY").map(|_| StatusCode::OK);
-    nobody.expect("on purpose")
-}
-
-/// A body that goes on until nobody takes it any more.
-struct Endless;
-
-impl http_body::Body for Endless {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(&[0; 4_096])))))
-    }
 }

@@ -10,6 +10,7 @@ mod grpc;
 mod limits;
 mod observed;
 mod options;
+mod places;
 mod secrets;
 mod stacks;
 mod state;
