@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use keyauth_core::LimitedSubject;
 use papaya::HashMap;
+use tokio::runtime::Handle;
 
 use super::counter::Now;
 use super::subject::Subject;
@@ -12,10 +13,12 @@ use crate::subjects::KINDS;
 /// How often, in nanoseconds, one who finds the table full looks for who is idle.
 const SWEEP: u64 = 10_000_000_000;
 
+type Subjects = HashMap<LimitedSubject, Arc<Subject>>;
+
 /// Subjects by name: found without a lock, bounded, and safe when it is full.
 #[derive(Debug)]
 pub(super) struct Table {
-    subjects: HashMap<LimitedSubject, Arc<Subject>>,
+    subjects: Arc<Subjects>,
     capacity: usize,
     /// For those who are not there yet.
     entrance: Mutex<Entrance>,
@@ -32,7 +35,7 @@ struct Entrance {
 
 impl Table {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { subjects: HashMap::new(), capacity, entrance: Mutex::default() }
+        Self { subjects: Arc::default(), capacity, entrance: Mutex::default() }
     }
 
     /// The subject's counts, or those of all for whom there is no room: who counts there must
@@ -58,7 +61,7 @@ impl Table {
         if subjects.len() >= self.capacity {
             if swept_at.is_none_or(|last| now.uptime.saturating_sub(last) >= SWEEP) {
                 *swept_at = Some(now.uptime);
-                self.sweep(now);
+                self.begin_sweep(now);
             }
             if subjects.len() >= self.capacity {
                 return Arc::clone(crowd.get_or_insert_with(|| Arc::new(Subject::crowd())));
@@ -80,18 +83,30 @@ impl Table {
         self.subjects.pin().get(name).map(Arc::clone)
     }
 
-    /// Forgets who is idle.
-    pub(super) fn sweep(&self, now: Now) {
-        let subjects = self.subjects.pin();
-        for (name, subject) in &subjects {
-            if is_idle(subject, now) {
-                subjects.remove(name);
+    /// Forgets who is idle, beside the request that comes first where that can be: it takes as
+    /// long as there are subjects.
+    fn begin_sweep(&self, now: Now) {
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let subjects = Arc::clone(&self.subjects);
+                runtime.spawn_blocking(move || sweep(&subjects, now));
             }
+            Err(_) => sweep(&self.subjects, now),
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.subjects.len()
+    }
+}
+
+/// Forgets who is idle.
+fn sweep(subjects: &Subjects, now: Now) {
+    let subjects = subjects.pin();
+    for (name, subject) in &subjects {
+        if is_idle(subject, now) {
+            subjects.remove(name);
+        }
     }
 }
 
@@ -113,7 +128,7 @@ mod tests {
         let now = Now { uptime: 1, wall: Timestamp::from_micros(0) };
         let name = || LimitedSubject::Other("any".into());
         let held = table.get(&name(), 0, || now);
-        table.sweep(now);
+        sweep(&table.subjects, now);
         assert!(held.lock().is_none() && table.len() == 0);
         let again = table.get(&name(), 0, || now);
         let limit = Limit::per_second(1);
@@ -121,7 +136,7 @@ mod tests {
         let asked = Asked { limit: &limit, share: 1, cost: 1, now };
         counts.counter(&limit, 0, now).add(&asked);
         drop(counts);
-        table.sweep(now);
+        sweep(&table.subjects, now);
         assert!(again.lock().is_some() && table.len() == 1, "what counts is kept");
     }
 

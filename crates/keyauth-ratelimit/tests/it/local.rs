@@ -215,6 +215,23 @@ fn the_table_is_bounded_and_full_is_safe() {
     assert_eq!(limiter.subjects(), 10);
 }
 
+#[tokio::test]
+async fn in_a_runtime_room_is_made_beside_the_requests() {
+    let clock = Arc::new(FakeClock::default());
+    let limiter = LocalLimiter::with_clock(Arc::clone(&clock) as _).with_capacity(10);
+    let all: Vec<_> = (0..20).map(|_| key([Limit::per_minute(3)])).collect();
+    let first: Vec<_> = all.iter().take(10).map(|limited| passing(&limiter, limited, 5)).collect();
+    assert_eq!(first, [3; 10]);
+    clock.advance(Duration::from_secs(70));
+    let room = async {
+        while limiter.subjects() == 10 {
+            passes(&limiter, &all[10]);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), room).await.expect("room");
+}
+
 #[test]
 fn who_was_counted_with_others_does_not_begin_anew_when_there_is_room() {
     let clock = Arc::new(FakeClock::default());
