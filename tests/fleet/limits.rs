@@ -124,9 +124,10 @@ async fn stay_below(mode: Mode) {
             mode.window,
             log.len()
         ));
-        // Of a leased one a tenth may be refused, for what others hold; of a shared one nothing.
+        // Of a leased one a tenth may be refused, for what others hold; of a shared one what is late
+        // by a twentieth of the window.
         let leased = mode.by == LEASED.by;
-        let reached = if leased { limit * 9 / 10 } else { limit };
+        let reached = if leased { limit * 9 / 10 } else { limit * 20 / 21 };
         let least = if log.len() < calls() { reached.saturating_sub(unanswered) } else { 0 };
         assert!((least..=limit).contains(&most), "{most} of {limit}");
         // Of 100 four processes could hold two each, which is not worth it.
@@ -157,7 +158,8 @@ async fn faults_are_bounded(mode: Mode) {
             mode.window,
             bound - limit
         ));
-        let least = (limit * 9 / 10).saturating_sub(outcome.unanswered);
+        // What was killed had 64 under way, counted and never told.
+        let least = (limit * 9 / 10).saturating_sub(outcome.unanswered + 64);
         assert!((least..=bound).contains(&most), "{what}: {most}");
     }
 }

@@ -102,6 +102,12 @@ text_id! {
     GroupId
 }
 
+text_id! {
+    /// Names a charge: by itself, or by what the application calls what is charged, so that it is
+    /// charged once however often that is tried.
+    ChargeId
+}
+
 impl Default for TenantId {
     /// `default`, which exists in every store from the start.
     fn default() -> Self {

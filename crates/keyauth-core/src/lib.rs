@@ -48,7 +48,7 @@ mod zone;
 
 pub use auth::{Admission, Authenticator, Background, LimitFuture, LimitStep, LookupFuture};
 pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
-pub use id::{GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
+pub use id::{ChargeId, GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
 pub use issue::{
     Draft, InvalidInput, IssuedKey, Issuer, KeyPatch, KeyUpdate, NewKey, NewSecret, Patch, Problem,
     Rotation, SecretKind,
@@ -57,15 +57,16 @@ pub use key::{
     DigestScheme, InvalidPrefix, KeyDigest, KeyHint, KeyPrefix, Keyring, Parsed, Pepper,
     PlaintextKey, PresentedKey,
 };
-pub use memory::{MemoryFeedReader, MemoryStore};
+pub use memory::{MemoryFeedReader, MemoryLedger, MemoryStore};
 pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
-    Beats, Change, ChangeFeed, ChangeObserver, ChangeObservers, Clock, Continuity, Directory,
-    Exceeded, FeedPage, FeedReader, Guard, Hints, Instance, KeyLookup, KeyPage, KeyStore,
-    LEASE_MEMORY, LeasedFrom, LimitDecision, LimitState, Limited, LimitedCall, Limiter, Origin,
-    OwnedCall, Peek, Propagation, SealKey, Seed, SharedCache, SharedDecision, SharedEntry,
-    SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict,
-    SilentInstance, Slots, Subject, SystemClock, TryAcquire, UnusedLease, UsageSums, Within,
+    Beats, BudgetState, Change, ChangeFeed, ChangeObserver, ChangeObservers, ChargedBudget, Clock,
+    Continuity, Directory, Exceeded, FeedPage, FeedReader, Guard, Hints, Instance, KeyLookup,
+    KeyPage, KeyStore, LeaseTurn, LeasedFrom, Ledger, LedgerError, LedgerErrorKind, LimitDecision,
+    LimitState, Limited, LimitedCall, Limiter, NewCharge, Origin, OwnedCall, Peek, Propagation,
+    Reserved, SealKey, Seed, Settled, SharedCache, SharedDecision, SharedEntry, SharedLease,
+    SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SilentInstance,
+    Slots, Subject, SystemClock, TryAcquire, UnusedLease, UsageSums, WhenAbandoned, Within,
 };
 pub use record::{
     Amount, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys, Group,

@@ -56,6 +56,16 @@ impl TimeZone {
         self.period(at, |date| date, |date| date.checked_add(1.day()))
     }
 
+    /// The calendar week that an instant is in, from Monday on (ISO 8601).
+    #[must_use]
+    pub fn week(&self, at: Timestamp) -> Period {
+        let monday = |date: Date| {
+            let days = i64::from(date.weekday().to_monday_zero_offset());
+            date.checked_sub(days.days()).unwrap_or(date)
+        };
+        self.period(at, monday, |date| date.checked_add(1.week()))
+    }
+
     /// The calendar month that an instant is in.
     #[must_use]
     pub fn month(&self, at: Timestamp) -> Period {

@@ -1,11 +1,13 @@
-//! The reference store, in memory.
+//! The reference store and ledger, in memory.
 
 mod feed;
+mod ledger;
 mod state;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use feed::MemoryFeedReader;
+pub use ledger::MemoryLedger;
 
 use state::{Secret, State};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    AppliedLimit, Background, Counted, Denial, KeyRecord, Limit, LimitedSubject, LookupError,
-    TenantId,
+    AppliedLimit, Background, Counted, Denial, KeyRecord, Limit, LimitSubject, LimitedSubject,
+    LookupError, TenantId,
 };
 
 /// Decides whether a request is within all limits that apply to it, and counts it if so.
@@ -186,10 +186,19 @@ impl OwnedCall {
 
 impl Limited {
     /// One subject alone, with limits of its own: to [look at](Limiter::usage) what an owner, a
-    /// group or a tenant has used, as of the limits that are set on it.
+    /// group or a tenant has used, as of the limits that are set on it. Those that are [for each of
+    /// another kind](Limit::for_each) count the use of others, and are left out.
     #[must_use]
     pub fn alone(subject: LimitedSubject, limits: impl IntoIterator<Item = Limit>) -> Self {
-        let limits = limits.into_iter().map(|limit| AppliedLimit { limit, counted: Counted::Key });
+        let kind = match subject {
+            LimitedSubject::Key(..) | LimitedSubject::Other(_) => LimitSubject::Key,
+            LimitedSubject::Member(..) | LimitedSubject::Owner(..) => LimitSubject::Owner,
+            LimitedSubject::Group(..) => LimitSubject::Group,
+            LimitedSubject::Tenant(_) => LimitSubject::Tenant,
+        };
+        let own = |limit: &Limit| limit.per.is_none_or(|per| per == kind);
+        let limits = limits.into_iter().filter(own);
+        let limits = limits.map(|limit| AppliedLimit { limit, counted: Counted::Key });
         Self::Subject(subject, limits.collect())
     }
 

@@ -5,6 +5,7 @@ mod directory;
 mod feed;
 mod guard;
 mod hints;
+mod ledger;
 mod limiter;
 mod lookup;
 mod observers;
@@ -22,6 +23,10 @@ pub use feed::{
 };
 pub use guard::Guard;
 pub use hints::Hints;
+pub use ledger::{
+    BudgetState, ChargedBudget, Ledger, LedgerError, LedgerErrorKind, NewCharge, Reserved, Settled,
+    WhenAbandoned,
+};
 pub use limiter::{
     Exceeded, LimitDecision, LimitState, Limited, LimitedCall, Limiter, OwnedCall, Slots,
     TryAcquire, Within,
@@ -31,7 +36,7 @@ pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};
 pub use shared_cache::{SharedCache, SharedEntry};
 pub use shared_limits::{
-    LEASE_MEMORY, LeasedFrom, Seed, SharedDecision, SharedLease, SharedLeaseQuestion, SharedLimits,
+    LeaseTurn, LeasedFrom, Seed, SharedDecision, SharedLease, SharedLeaseQuestion, SharedLimits,
     SharedPlace, SharedQuestion, SharedVerdict, UnusedLease,
 };
 pub use store::{KeyPage, KeyStore};

@@ -57,12 +57,12 @@ pub trait SharedLimits: Debug + Send + Sync {
     /// all of one tenant, or of one subject without. Answers in the order of the questions.
     ///
     /// `holder` is a name that no other process has; its turns go up for each tenant. A turn that is
-    /// sent again within [`LEASE_MEMORY`], since there was no answer, is done once and answered the
-    /// same; one that is over does nothing, and nothing is answered.
+    /// sent again, since there was no answer, is done once and answered the same. One that is over,
+    /// or of which nobody knows any more whether it was done, does nothing, and nothing is answered.
     fn lease(
         &self,
         holder: &str,
-        turn: u64,
+        turn: LeaseTurn,
         questions: &[SharedLeaseQuestion],
     ) -> impl Future<Output = Result<Vec<SharedLease>, LookupError>> + Send;
 
@@ -135,8 +135,15 @@ pub enum SharedVerdict {
     },
 }
 
-/// How long the last turn of a [lease](SharedLimits::lease) is remembered at least.
-pub const LEASE_MEMORY: Duration = Duration::from_secs(600);
+/// One of a holder's turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it was sent before or not")]
+pub enum LeaseTurn {
+    /// It is sent for the first time.
+    First(u64),
+    /// It was sent before, and may have been done.
+    Again(u64),
+}
 
 /// What is wanted ahead of what a limit has, and what is given back.
 #[derive(Clone, Debug)]

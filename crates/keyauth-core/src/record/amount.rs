@@ -51,6 +51,27 @@ impl Amount {
             None => None,
         }
     }
+
+    /// The difference; `None` where it is out of range.
+    #[must_use]
+    pub const fn checked_sub(self, other: Self) -> Option<Self> {
+        match self.0.checked_sub(other.0) {
+            Some(fractions) => Some(Self(fractions)),
+            None => None,
+        }
+    }
+
+    /// The sum, or the end of the range where it is beyond.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, or the end of the range where it is beyond.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
 }
 
 impl fmt::Display for Amount {

@@ -1,8 +1,11 @@
 //! For how much a key may be used.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Amount;
+use crate::{TimeZone, Timestamp};
 
 /// A named bound on what a key may spend.
 ///
@@ -17,6 +20,9 @@ pub struct Budget {
     pub window: BudgetWindow,
     /// How strictly it holds.
     pub mode: BudgetMode,
+    /// Where calendar windows begin at midnight.
+    #[serde(default)]
+    pub zone: TimeZone,
 }
 
 impl Budget {
@@ -30,12 +36,47 @@ impl Budget {
             BudgetWindow::Week => "week",
             BudgetWindow::Month => "month",
         };
-        Self { name: name.to_owned(), limit, window, mode: BudgetMode::Hard }
+        let (name, mode, zone) = (name.to_owned(), BudgetMode::Hard, TimeZone::UTC);
+        Self { name, limit, window, mode, zone }
+    }
+
+    /// By another name, as where two budgets of one window stand side by side.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// In another mode.
+    #[must_use]
+    pub fn in_mode(self, mode: BudgetMode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// By the calendar of a time zone.
+    #[must_use]
+    pub fn in_zone(self, zone: TimeZone) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// The window that a first charge begins: when that began, and when it ends, if it does.
+    #[must_use]
+    pub fn window_from(&self, first: Timestamp) -> (Timestamp, Option<Timestamp>) {
+        let period = match self.window {
+            BudgetWindow::Total => return (first, None),
+            BudgetWindow::Hours(hours) => {
+                let length = Duration::from_secs(u64::from(hours) * 3_600);
+                return (first, Some(first.saturating_add(length)));
+            }
+            BudgetWindow::Day => self.zone.day(first),
+            BudgetWindow::Week => self.zone.week(first),
+            BudgetWindow::Month => self.zone.month(first),
+        };
+        (period.start, Some(period.end))
     }
 }
 
 /// When a budget begins anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BudgetWindow {

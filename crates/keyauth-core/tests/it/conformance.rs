@@ -1,6 +1,6 @@
 //! Core's own adapters against the suites that all must pass.
 
-use keyauth_core::{Issuer, MemoryStore, SystemClock};
+use keyauth_core::{Issuer, MemoryLedger, MemoryStore, SystemClock};
 
 async fn open(issuer: Issuer) -> (MemoryStore, ()) {
     (MemoryStore::with_issuer(issuer), ())
@@ -8,6 +8,12 @@ async fn open(issuer: Issuer) -> (MemoryStore, ()) {
 
 keyauth_testkit::key_store_conformance!(open);
 keyauth_testkit::change_feed_conformance!(open);
+
+async fn ledger() -> (MemoryLedger, ()) {
+    (MemoryLedger::new(), ())
+}
+
+keyauth_testkit::ledger_conformance!(ledger);
 
 #[test]
 fn the_machines_clock_keeps_the_contract() {

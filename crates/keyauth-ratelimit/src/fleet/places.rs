@@ -206,8 +206,10 @@ impl<S: SharedLimits + 'static> Keeping<S> {
 
     async fn run(self, name: String, stop: Stop) {
         tokio::select! {
-            // Beside each other: neither has to wait for the other's answer.
-            ((), ()) = async { tokio::join!(self.renew(&name), self.give_back()) } => {}
+            // Beside each other: neither has to wait for the other's answer. Each ends when the
+            // limiter is gone, the first one of them with its next renewal.
+            () = self.renew(&name) => {}
+            () = self.give_back() => {}
             () = stop => {}
         }
         if let Some(inner) = self.inner.upgrade() {

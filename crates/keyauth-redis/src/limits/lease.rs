@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyauth_core::{LeasedFrom, SharedLease, SharedLeaseQuestion, Timestamp};
+use keyauth_core::{LeaseTurn, LeasedFrom, SharedLease, SharedLeaseQuestion, Timestamp};
 
 use super::call::Rows;
 use super::name::{name, name_of_turn};
@@ -11,13 +11,17 @@ use super::name::{name, name_of_turn};
 pub(super) fn rows(
     prefix: &str,
     holder: &str,
-    turn: u64,
+    turn: LeaseTurn,
     questions: &[SharedLeaseQuestion],
     now: Timestamp,
 ) -> Option<Rows> {
     let first = questions.first()?;
     let keys = vec![name_of_turn(prefix, &first.subject, holder)];
-    let mut rows = Rows { keys, arguments: vec![turn.to_string()] };
+    let (turn, sent) = match turn {
+        LeaseTurn::First(turn) => (turn, "first"),
+        LeaseTurn::Again(turn) => (turn, "again"),
+    };
+    let mut rows = Rows { keys, arguments: vec![turn.to_string(), sent.to_owned()] };
     for question in questions {
         let key = name(prefix, &question.subject);
         rows.push(key, &question.limit, question.wanted, None, now);

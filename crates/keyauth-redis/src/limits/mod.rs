@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use keyauth_core::{
-    Clock, LimitedSubject, LookupError, SharedDecision, SharedLease, SharedLeaseQuestion,
-    SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SystemClock, Timestamp,
+    Clock, LeaseTurn, LimitedSubject, LookupError, SharedDecision, SharedLease,
+    SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SystemClock,
+    Timestamp,
 };
 
 use crate::link::Answer;
@@ -26,7 +27,7 @@ pub(crate) const DECIDE: Script = Script {
 };
 pub(crate) const LEASE: Script = Script {
     text: concat!(include_str!("../scripts/counts.lua"), include_str!("../scripts/lease.lua")),
-    sha1: "945a08a3d94bd3ec8eb26d6e4421fd82cbabfed2",
+    sha1: "5fe91e45d45c1af7374c7f660a93a293d65c8b59",
 };
 pub(crate) const BEAT: Script = Script {
     text: include_str!("../scripts/beat.lua"),
@@ -160,7 +161,7 @@ impl SharedLimits for RedisLimits {
     async fn lease(
         &self,
         holder: &str,
-        turn: u64,
+        turn: LeaseTurn,
         questions: &[SharedLeaseQuestion],
     ) -> Result<Vec<SharedLease>, LookupError> {
         let mut now = SystemClock::new().now();

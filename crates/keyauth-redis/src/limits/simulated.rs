@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deadpool_redis::Runtime;
 use keyauth_core::{
-    Counted, LeasedFrom, Limit, LimitWindow, Limited, LookupError, Seed, SharedDecision,
+    Counted, LeaseTurn, LeasedFrom, Limit, LimitWindow, Limited, LookupError, Seed, SharedDecision,
     SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict,
     TimeZone, UnusedLease,
 };
@@ -339,7 +339,8 @@ impl Simulation {
         let subject = limited.subject(Counted::Key).expect("a key");
         let limit = limited.limits()[0].limit.clone();
         let question = SharedLeaseQuestion { subject, limit, wanted, unused };
-        let lease = self.send(who, holder.turn, &question).await.expect("an answer");
+        let lease =
+            self.send(who, LeaseTurn::First(holder.turn), &question).await.expect("an answer");
         holder.last = Some((question, lease));
         let good_for = i64::try_from(lease.good_for.as_micros()).expect("a time");
         holder.held = Some((lease.granted, lease.from, asked_at + good_for));
@@ -349,7 +350,7 @@ impl Simulation {
     async fn send(
         &self,
         who: usize,
-        turn: u64,
+        turn: LeaseTurn,
         question: &SharedLeaseQuestion,
     ) -> Result<SharedLease, LookupError> {
         let questions = std::slice::from_ref(question);
@@ -396,9 +397,11 @@ async fn what_is_taken_ahead_exceeds_no_limit_in_any_window() {
                 3 => {
                     // What was sent comes again, late, and changes nothing.
                     if let Some((question, answer)) = &holder.last {
-                        let again = simulation.send(who, holder.turn, question).await;
+                        let again =
+                            simulation.send(who, LeaseTurn::Again(holder.turn), question).await;
                         assert_eq!(again.expect("the same answer"), *answer);
-                        let over = simulation.send(who, holder.turn - 1, question).await;
+                        let over =
+                            simulation.send(who, LeaseTurn::Again(holder.turn - 1), question).await;
                         over.expect_err("a turn that is over");
                     }
                 }
@@ -467,6 +470,12 @@ async fn what_is_given_back_goes_to_the_count_it_came_from() {
             assert_eq!(simulation.lease(0, &mut holder, &limited, 3, 0).await, 3);
         }
     }
+    // Of a turn that is not known any more nobody can say whether it was done.
+    let (question, _) = holder.last.take().expect("it has asked");
+    assert_eq!(simulation.servers.ask(0, &["FLUSHALL"]), "OK");
+    simulation.set(simulation.now + 1);
+    let again = simulation.send(0, LeaseTurn::Again(holder.turn), &question).await;
+    again.expect_err("nobody knows");
     // Nothing is taken of a day of which nobody knows what was used.
     let limited = limited_key([Limit::per_day(10)]);
     assert_eq!(simulation.lease(9, &mut Holder::default(), &limited, 5, 0).await, 0);

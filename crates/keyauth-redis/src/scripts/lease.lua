@@ -1,9 +1,10 @@
 -- Takes ahead of what limits have, as much as is there of what is wanted, and gives back what was
 -- taken so and not used; each limit by itself. KEYS[1]: the caller's last turn and what he was
--- told; then whatever the limits count in. ARGV: the turn; then each limit, its cost being what is wanted, and for what is
--- given back the part or period it is of, when that count was begun, and how much.
+-- told; then whatever the limits count in. ARGV: the turn, and "again" where it was sent before;
+-- then each limit, its cost being what is wanted, and for what is given back the part or period it
+-- is of, when that count was begun, and how much.
 local limits = {}
-for at = 2, #ARGV, LENGTH + 3 do
+for at = 3, #ARGV, LENGTH + 3 do
     local limit = limit_at(at)
     if limit.kind == 'calendar' and not period(limit) then return string.format('%.0f 2', now) end
     limit.back = {
@@ -13,7 +14,12 @@ for at = 2, #ARGV, LENGTH + 3 do
     limits[#limits + 1] = limit
 end
 local turn, MEMORY = tonumber(ARGV[1]), 660000
-local last, said = string.match(redis.call('GET', KEYS[1]) or '0 ', '^(%d+) (.*)$')
+local before = redis.call('GET', KEYS[1])
+if not before and ARGV[2] == 'again' then
+    -- Nobody knows any more whether it was done.
+    return string.format('%.0f 1', now)
+end
+local last, said = string.match(before or '0 ', '^(%d+) (.*)$')
 if tonumber(last) >= turn then
     -- Sent again, by whoever saw no answer: it counts once, and the answer is the same.
     return tonumber(last) == turn and said ~= '' and said or string.format('%.0f 1', now)

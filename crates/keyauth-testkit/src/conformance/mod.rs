@@ -3,6 +3,7 @@
 pub mod change_feed;
 mod clock;
 pub mod key_store;
+pub mod ledger;
 pub mod limiter;
 pub mod shared;
 
@@ -127,6 +128,35 @@ macro_rules! limiter_conformance {
         async fn $case() {
             let (limiter, _guard) = $open().await;
             $crate::conformance::limiter::$case(limiter).await;
+        }
+    )*};
+}
+
+/// Runs the conformance suite of [`Ledger`](keyauth_core::Ledger), one test a case.
+///
+/// It takes a function that gives a ledger, and whatever must live as long.
+#[macro_export]
+macro_rules! ledger_conformance {
+    ($open:path) => {
+        $crate::ledger_conformance! { $open:
+            what_is_reserved_is_settled_by_what_it_came_to,
+            charges_at_once_never_exceed_a_hard_budget,
+            a_charge_is_made_of_all_its_budgets_or_of_none,
+            what_is_asked_twice_is_done_once,
+            what_comes_to_more_is_charged_as_far_as_there_is_room,
+            soft_budgets_are_charged_whatever_it_comes_to,
+            reservations_come_back_when_nobody_renews_them,
+            what_is_lost_counts_as_used,
+            what_is_raised_or_reset_counts_at_once,
+            budgets_of_one_name_are_told_apart,
+            the_ends_of_the_scale_of_money_are_sane,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (ledger, _guard) = $open().await;
+            $crate::conformance::ledger::$case(ledger).await;
         }
     )*};
 }

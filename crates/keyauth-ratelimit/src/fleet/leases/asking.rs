@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyauth_core::{
-    LEASE_MEMORY, LimitedSubject, SharedLease, SharedLeaseQuestion, SharedLimits, TenantId,
+    LeaseTurn, LimitedSubject, SharedLease, SharedLeaseQuestion, SharedLimits, TenantId,
 };
 
 use super::super::Inner;
@@ -16,7 +16,7 @@ use crate::algorithm::nanos;
 /// How many limits are asked about in one step.
 const QUESTIONS: usize = 64;
 /// How soon it is asked again where there was no answer.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A question about a limit, and whose answer it is.
 pub(super) struct Asking {
@@ -28,7 +28,7 @@ pub(super) struct Asking {
 
 /// What is asked in one step.
 pub(super) struct Step {
-    turn: u64,
+    turn: LeaseTurn,
     asked_at: u64,
     /// When it may be asked again, where there was no answer.
     again_at: u64,
@@ -62,7 +62,7 @@ pub(super) async fn ask_in_turn<S: SharedLimits>(
     let (mut group, mut again) = (group.into_iter(), unanswered);
     loop {
         let mut step = again.take().unwrap_or_else(|| Step {
-            turn: leases.turn.fetch_add(1, Ordering::Relaxed) + 1,
+            turn: LeaseTurn::First(leases.turn.fetch_add(1, Ordering::Relaxed) + 1),
             asked_at: leases.now(),
             again_at: 0,
             asking: group.by_ref().take(QUESTIONS).collect(),
@@ -70,17 +70,15 @@ pub(super) async fn ask_in_turn<S: SharedLimits>(
         if step.asking.is_empty() {
             return None;
         }
-        if step.is_forgotten(leases.now()) {
-            step.answered(&[]);
-            continue;
-        }
         let questions: Vec<_> = step.asking.iter().map(|asking| asking.question.clone()).collect();
         match inner.shared.lease(&inner.places.holder(), step.turn, &questions).await {
             Ok(answers) => step.answered(&answers),
             Err(error) => {
                 tracing::debug!(%error, "nothing could be taken ahead");
-                group.for_each(Asking::put_back);
+                let (LeaseTurn::First(turn) | LeaseTurn::Again(turn)) = step.turn;
+                step.turn = LeaseTurn::Again(turn);
                 step.again_at = leases.now().saturating_add(nanos(RETRY));
+                group.for_each(|asking| asking.put_back(step.again_at));
                 return Some(step);
             }
         }
@@ -88,19 +86,14 @@ pub(super) async fn ask_in_turn<S: SharedLimits>(
 }
 
 impl Step {
-    /// Whether it is time to ask again.
-    pub(super) const fn is_due(&self, now: u64) -> bool {
-        now >= self.again_at
+    /// When it may be asked again.
+    pub(super) const fn again_at(&self) -> u64 {
+        self.again_at
     }
 
     /// Has it asked again with the next look.
     pub(super) const fn hurry(&mut self) {
         self.again_at = 0;
-    }
-
-    /// Whether it may not be remembered any more that it was done.
-    fn is_forgotten(&self, now: u64) -> bool {
-        now.saturating_sub(self.asked_at) >= nanos(LEASE_MEMORY)
     }
 
     /// Of a turn that is over nothing is answered, and nobody knows what became of it.
@@ -110,16 +103,17 @@ impl Step {
             asking.stock(|stock| match answers.get(at) {
                 Some(_) if wanted == 0 => {}
                 Some(lease) => stock.answered(wanted, self.asked_at, resets, lease),
-                None => stock.unsent(wanted, None),
+                None => stock.unsent(wanted, None, 0),
             });
         }
     }
 }
 
 impl Asking {
-    pub(super) fn put_back(self) {
+    /// Is not sent, nor is anything else about the limit before then.
+    pub(super) fn put_back(self, before: u64) {
         let (wanted, unused) = (self.question.wanted, self.question.unused);
-        self.stock(|stock| stock.unsent(wanted, unused));
+        self.stock(|stock| stock.unsent(wanted, unused, before));
     }
 
     fn stock(&self, then: impl FnOnce(&mut Stock)) {

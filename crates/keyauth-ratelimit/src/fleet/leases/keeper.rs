@@ -15,14 +15,15 @@ use tokio::time::{sleep, timeout};
 use super::super::Inner;
 use super::super::keeping::{Stop, one_at_a_time};
 use super::Leases;
-use super::asking::{Asking, RETRY, Step, Together, ask_in_turn};
+use super::asking::{Asking, Step, Together, ask_in_turn};
 use super::stock::Stock;
 
 /// How many subjects are looked at together, and in how many places is asked at once.
 const SUBJECTS: usize = 1_024;
 const PLACES: usize = 16;
-/// How long giving back may take at the end.
+/// How long giving back may take at the end, and how soon it is tried again.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
+const LEAVE_PAUSE: Duration = Duration::from_millis(100);
 /// How long nobody looks where there is nothing to look at.
 const IDLE: Duration = Duration::from_secs(60);
 /// By how much whoever counts is later at the end of a part than the earliest it can be.
@@ -68,12 +69,7 @@ impl<S: SharedLimits + 'static> Keeper<S> {
         let leases = limiter.leases.as_ref()?;
         leases.kept.store(true, Ordering::Relaxed);
         // What one has left who ended early, as with his runtime.
-        for (name, subject) in &leases.subjects.pin() {
-            if let Some(mut stocks) = subject.lock() {
-                stocks.list.iter_mut().for_each(Stock::forsaken);
-            }
-            let _ = leases.wanting.send(name.clone());
-        }
+        leases.forsake_all();
         Some(Self { inner, wanted, due: BinaryHeap::new(), unanswered: HashMap::new() })
     }
 
@@ -82,8 +78,9 @@ impl<S: SharedLimits + 'static> Keeper<S> {
             let Some(inner) = self.inner.upgrade() else { return };
             let Some(leases) = &inner.leases else { return };
             let until = |at: u64| Duration::from_nanos(at.saturating_sub(leases.now()));
-            let pause = self.due.peek().map_or(IDLE, |Reverse((at, _))| until(*at));
-            let pause = if self.unanswered.is_empty() { pause } else { pause.min(RETRY) };
+            let due = self.due.peek().map(|Reverse((at, _))| *at);
+            let again = self.unanswered.values().map(Step::again_at).min();
+            let pause = [due, again].into_iter().flatten().min().map_or(IDLE, until);
             // Not held while it waits: the limiter may go meanwhile.
             drop(inner);
             let mut names = Vec::new();
@@ -100,25 +97,31 @@ impl<S: SharedLimits + 'static> Keeper<S> {
         {
             leases.kept.store(false, Ordering::Relaxed);
             let _ = timeout(LEAVE_DEADLINE, self.leave(&inner, leases)).await;
+            leases.subjects.pin().clear();
         }
     }
 
-    /// Gives back all that is here.
+    /// Gives back all that is here, and what comes as an answer to a question from before.
     async fn leave(&mut self, inner: &Arc<Inner<S>>, leases: &Leases) {
-        // Once more for what has come as an answer to a question from before.
-        for _ in 0..2 {
-            // There is no later.
+        loop {
+            let all = leases.all_that_is_left();
+            if all.is_empty() && self.unanswered.is_empty() {
+                return;
+            }
             self.unanswered.values_mut().for_each(Step::hurry);
-            self.ask(inner, leases.all_that_is_left()).await;
+            self.ask(inner, all).await;
+            if !self.unanswered.is_empty() {
+                sleep(LEAVE_PAUSE).await;
+            }
         }
-        leases.subjects.pin().clear();
     }
 
     /// Looks at those who want it, and at those whose time it is.
     async fn look(&mut self, inner: &Arc<Inner<S>>, mut names: Vec<LimitedSubject>) {
         let Some(leases) = &inner.leases else { return };
         let now = leases.now();
-        while let Some(Reverse((at, _))) = self.due.peek()
+        while names.len() < SUBJECTS
+            && let Some(Reverse((at, _))) = self.due.peek()
             && *at <= now
             && let Some(Reverse((at, name))) = self.due.pop()
         {
@@ -162,9 +165,24 @@ impl Leases {
 
     /// All that is to be given back when nobody wants more.
     fn all_that_is_left(&self) -> Vec<Asking> {
-        let table = self.subjects.pin();
-        // At the end of time everything is over.
-        table.keys().flat_map(|name| self.questions(name, u64::MAX, 0)).collect()
+        let mut all = Vec::new();
+        for (name, subject) in &self.subjects.pin() {
+            let Some(mut stocks) = subject.lock() else { continue };
+            for stock in &mut stocks.list {
+                let (limit, resets) = (stock.limit().clone(), stock.resets());
+                all.extend(stock.give_up().into_iter().map(|unused| {
+                    let (subject_name, limit) = (name.clone(), limit.clone());
+                    let question = SharedLeaseQuestion {
+                        subject: subject_name,
+                        limit,
+                        wanted: 0,
+                        unused: Some(unused),
+                    };
+                    Asking { stocks: Arc::clone(subject), resets, question }
+                }));
+            }
+        }
+        all
     }
 
     /// When to look at somebody again; `None` where he is forgotten.
@@ -198,11 +216,12 @@ impl<S: SharedLimits + 'static> Keeper<S> {
         }
         let now = inner.leases.as_ref().map_or(0, Leases::now);
         for (together, step) in &self.unanswered {
-            if step.is_due(now) {
+            let again_at = step.again_at();
+            if again_at <= now {
                 groups.entry(together.clone()).or_default();
             } else if let Some(group) = groups.remove(together) {
                 // In turn, and that is not yet.
-                group.into_iter().for_each(Asking::put_back);
+                group.into_iter().for_each(|asking| asking.put_back(again_at));
             }
         }
         let steps = Arc::new(Semaphore::new(PLACES));
@@ -216,8 +235,15 @@ impl<S: SharedLimits + 'static> Keeper<S> {
             });
         }
         while let Some(asked) = tasks.join_next().await {
-            if let Ok((together, Some(unanswered))) = asked {
-                self.unanswered.insert(together, unanswered);
+            match asked {
+                Ok((together, Some(unanswered))) => {
+                    self.unanswered.insert(together, unanswered);
+                }
+                Ok((_, None)) => {}
+                Err(error) => {
+                    tracing::error!(%error, "what limits are leased by has failed");
+                    inner.leases.iter().for_each(Leases::forsake_all);
+                }
             }
         }
     }

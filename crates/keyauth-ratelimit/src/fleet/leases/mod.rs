@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use keyauth_core::{
-    AppliedLimit, Clock, Limit, LimitDecision, Limited, LimitedCall, LimitedSubject, SystemClock,
-    TryAcquire, Within,
+    Clock, Limit, LimitDecision, Limited, LimitedCall, LimitedSubject, SystemClock, TryAcquire,
+    Within,
 };
 use papaya::HashMap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -158,8 +158,8 @@ impl Leases {
 
     /// Notes what a call has used about which somebody was asked.
     pub(super) fn note(&self, limited: &Limited, cost: u64, instances: u64) {
-        let worth = |applied: &AppliedLimit| is_worth_leasing(&applied.limit, instances);
-        if !limited.limits().iter().all(worth) {
+        let limits = limited.limits();
+        if !limits.iter().all(|applied| can_be_leased(&applied.limit)) {
             return;
         }
         if !self.is_kept() {
@@ -169,6 +169,9 @@ impl Leases {
                      asks; call `Limiter::start`, as `Authenticator::start` does"
                 );
             });
+            return;
+        }
+        if !limits.iter().all(|applied| is_worth_leasing(&applied.limit, instances)) {
             return;
         }
         for applied in limited.limits() {
@@ -213,6 +216,16 @@ impl Leases {
     pub(super) fn reset(&self, name: &LimitedSubject) {
         if let Some(mut stocks) = self.subjects.pin().get(name).and_then(|subject| subject.lock()) {
             stocks.list.iter_mut().for_each(Stock::reset);
+        }
+    }
+
+    /// Nobody waits for answers any more: everybody is looked at anew.
+    fn forsake_all(&self) {
+        for (name, subject) in &self.subjects.pin() {
+            if let Some(mut stocks) = subject.lock() {
+                stocks.list.iter_mut().for_each(Stock::forsaken);
+            }
+            let _ = self.wanting.send(name.clone());
         }
     }
 

@@ -212,10 +212,17 @@ impl Stock {
         std::iter::once(first).chain(unused.map(|unused| (0, Some(unused)))).collect()
     }
 
-    /// A question to which there is no answer, with what of it is here still.
-    pub(super) fn unsent(&mut self, wanted: u64, unused: Option<UnusedLease>) {
+    /// A question to which there is no answer, with what of it is here still; nobody asks before.
+    pub(super) fn unsent(&mut self, wanted: u64, unused: Option<UnusedLease>, before: u64) {
         self.asked &= wanted == 0;
         self.unused.extend(unused);
+        self.dry_until = self.dry_until.max(before);
+    }
+
+    /// All that is here, which is not any more then.
+    pub(super) fn give_up(&mut self) -> Vec<UnusedLease> {
+        self.put_away();
+        std::mem::take(&mut self.unused)
     }
 
     /// Nobody waits for an answer any more.
@@ -226,6 +233,7 @@ impl Stock {
     /// What is left is for somebody else.
     fn put_away(&mut self) {
         let amount = std::mem::take(&mut self.left);
+        (self.good_until, self.ends_at) = (0, 0);
         if let Some(from) = self.from.take()
             && amount > 0
         {
@@ -276,7 +284,7 @@ impl Stock {
         }
         if self.from != Some(lease.from) {
             self.put_away();
-            (self.from, self.good_until, self.ends_at) = (Some(lease.from), 0, 0);
+            self.from = Some(lease.from);
             (self.used, self.passed_by) = (false, false);
         }
         self.left += lease.granted;

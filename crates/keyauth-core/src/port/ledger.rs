@@ -1,0 +1,242 @@
+//! What is spent of budgets.
+
+use std::error::Error;
+use std::fmt::{self, Debug};
+use std::time::Duration;
+
+use crate::{Amount, Budget, ChargeId, LimitedSubject, Timestamp};
+
+/// Keeps what is spent of budgets: reserved before something is made, and settled by what it came
+/// to.
+///
+/// # Contract
+///
+/// * A charge is reserved of all its budgets or of none, and settled in all of them, in one step.
+/// * What is used and reserved of a [hard](crate::BudgetMode::Hard) budget together never exceeds
+///   its limit, whatever the concurrency; so what is used never does.
+/// * A charge is reserved once and settled once: the same again changes nothing and says the same,
+///   and the same id with another amount, or of other budgets, is a
+///   [conflict](LedgerErrorKind::Conflict).
+/// * Time is the ledger's own. A window begins anew in whatever call comes after its end, and never
+///   goes back to an earlier one. What is reserved then stays so.
+/// * A reservation that is over without having been [renewed](Ledger::renew) or settled is given
+///   back, or booked as lost where the charge [says so](WhenAbandoned::Lost).
+/// * Exhausted is what it answers, and nothing that it keeps: a limit that was raised, or what was
+///   [reset](Ledger::reset), counts with the next call.
+/// * All that was settled and all that was lost add up to what is used, to the last fraction, since
+///   the window began.
+///
+/// Checked by `keyauth_testkit::ledger_conformance!`.
+pub trait Ledger: Debug + Send + Sync {
+    /// Reserves what a charge may come to, for so long.
+    ///
+    /// Of a [soft](crate::BudgetMode::Soft) budget nothing is reserved; it refuses where it is used
+    /// up.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](LedgerErrorKind::Conflict), [`Invalid`](LedgerErrorKind::Invalid) for a negative
+    /// amount, and [`Unavailable`](LedgerErrorKind::Unavailable).
+    fn reserve(
+        &self,
+        charge: &NewCharge,
+        lasts: Duration,
+    ) -> impl Future<Output = Result<Reserved, LedgerError>> + Send;
+
+    /// Keeps reservations for longer, from now on; those that are over stay so.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](LedgerErrorKind::Unavailable) alone.
+    fn renew(
+        &self,
+        charges: &[ChargeId],
+        lasts: Duration,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Books what a charge came to, and gives back the rest of what was reserved; all of it at
+    /// zero.
+    ///
+    /// Where it came to more, or what was reserved is over, as much is used of hard budgets as all
+    /// of them have room for. What is beyond is told as [overrun](Settled::overrun), and booked as
+    /// that.
+    ///
+    /// # Errors
+    ///
+    /// [`Unknown`](LedgerErrorKind::Unknown) for a charge that was never reserved,
+    /// [`Conflict`](LedgerErrorKind::Conflict) for one that was settled by another amount,
+    /// [`Invalid`](LedgerErrorKind::Invalid) for a negative amount, and
+    /// [`Unavailable`](LedgerErrorKind::Unavailable).
+    fn settle(
+        &self,
+        charge: &ChargeId,
+        amount: Amount,
+    ) -> impl Future<Output = Result<Settled, LedgerError>> + Send;
+
+    /// How budgets stand, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](LedgerErrorKind::Unavailable) alone; of what nobody has used, nothing is.
+    fn states(
+        &self,
+        budgets: &[ChargedBudget],
+    ) -> impl Future<Output = Result<Vec<BudgetState>, LedgerError>> + Send;
+
+    /// Begins a budget anew, as an operator's decision: nothing of it is used, overrun or lost
+    /// then. What is reserved stays so.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](LedgerErrorKind::Unavailable) alone.
+    fn reset(&self, budget: &ChargedBudget)
+    -> impl Future<Output = Result<(), LedgerError>> + Send;
+}
+
+/// A budget, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChargedBudget {
+    /// Whose use it bounds.
+    pub subject: LimitedSubject,
+    /// The budget. What is used stands by its name, window and zone, and goes on when its limit or
+    /// mode is changed.
+    pub budget: Budget,
+}
+
+/// A charge that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCharge {
+    /// Its name, which no other charge has.
+    pub id: ChargeId,
+    /// All budgets that it is charged to.
+    pub budgets: Vec<ChargedBudget>,
+    /// What it may come to.
+    pub amount: Amount,
+    /// What becomes of it when nobody settles it.
+    pub when_abandoned: WhenAbandoned,
+}
+
+/// What becomes of a reservation that is neither renewed nor settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenAbandoned {
+    /// It is given back: nothing was made of it, or nobody can say.
+    #[default]
+    GivenBack,
+    /// It counts as used, on a line of its own: whoever had it has spent of it, and nobody knows how
+    /// much.
+    Lost,
+}
+
+/// What a ledger says to a charge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it is reserved or not")]
+pub enum Reserved {
+    /// It is reserved, of all its budgets, which stand so after it.
+    All(Vec<BudgetState>),
+    /// It is not, of any of them.
+    Exhausted {
+        /// Which ones have too little left, by their places among the charge's.
+        budgets: Vec<usize>,
+        /// How all of them stand.
+        states: Vec<BudgetState>,
+    },
+}
+
+/// What became of a charge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// How much of it is used of each of its hard budgets. Of soft ones all is.
+    pub charged: Amount,
+    /// How much more it came to.
+    pub overrun: Amount,
+    /// How its budgets stand after it.
+    pub states: Vec<BudgetState>,
+}
+
+/// How a budget stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetState {
+    /// How much may be used.
+    pub limit: Amount,
+    /// How much is, lost included.
+    pub used: Amount,
+    /// How much is reserved besides.
+    pub reserved: Amount,
+    /// How much more than it was charged for was made.
+    pub overrun: Amount,
+    /// How much of what is used nobody has settled.
+    pub lost: Amount,
+    /// When its window began; `None` before the first charge.
+    pub began_at: Option<Timestamp>,
+    /// When it ends; `None` where it does not, or has not begun.
+    pub ends_at: Option<Timestamp>,
+}
+
+impl BudgetState {
+    /// How much is left.
+    #[must_use]
+    pub const fn remaining(&self) -> Amount {
+        let taken = self.used.saturating_add(self.reserved);
+        let left = self.limit.saturating_sub(taken);
+        if left.as_fractions() < 0 { Amount::ZERO } else { left }
+    }
+}
+
+/// A ledger did not do what it was asked to. Nothing was done in part.
+#[derive(Debug)]
+pub struct LedgerError {
+    kind: LedgerErrorKind,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// Why a ledger did not do what it was asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LedgerErrorKind {
+    /// The charge's id is that of another charge.
+    Conflict,
+    /// There is no such charge.
+    Unknown,
+    /// An amount is negative, or larger than can be added up.
+    Invalid,
+    /// The ledger could not be asked, did not answer in time, or answered nonsense. It may have done
+    /// what it was asked to, and can be asked again.
+    Unavailable,
+}
+
+impl LedgerError {
+    /// The ledger could not be asked, because of `source`.
+    pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind: LedgerErrorKind::Unavailable, source: Some(source.into()) }
+    }
+
+    /// What to branch on.
+    #[must_use]
+    pub const fn kind(&self) -> LedgerErrorKind {
+        self.kind
+    }
+}
+
+impl From<LedgerErrorKind> for LedgerError {
+    fn from(kind: LedgerErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl fmt::Display for LedgerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            LedgerErrorKind::Conflict => "another charge has the same id",
+            LedgerErrorKind::Unknown => "there is no such charge",
+            LedgerErrorKind::Invalid => "an amount must be neither negative nor beyond all bounds",
+            LedgerErrorKind::Unavailable => "the ledger gave no answer",
+        })
+    }
+}
+
+impl Error for LedgerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
