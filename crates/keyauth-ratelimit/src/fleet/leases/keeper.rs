@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use keyauth_core::{Background, LimitedSubject, SharedLeaseQuestion, SharedLimits};
+use keyauth_core::{Background, LimitedSubject, SharedLeaseQuestion, SharedLimits, UnusedLease};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinSet;
@@ -148,38 +148,34 @@ impl<S: SharedLimits + 'static> Keeper<S> {
 impl Leases {
     /// What to ask for somebody.
     fn questions(&self, name: &LimitedSubject, now: u64, instances: u64) -> Vec<Asking> {
-        let Some(subject) = self.subjects.pin().get(name).map(Arc::clone) else { return vec![] };
-        let Some(mut stocks) = subject.lock() else { return vec![] };
-        let asking = |stock: &mut Stock| {
-            let (limit, resets) = (stock.limit().clone(), stock.resets());
-            let questions = stock.questions(now, instances).into_iter();
-            let asking = questions.map(|(wanted, unused)| {
-                let (name, limit) = (name.clone(), limit.clone());
-                let question = SharedLeaseQuestion { subject: name, limit, wanted, unused };
-                Asking { stocks: Arc::clone(&subject), resets, question }
-            });
-            asking.collect::<Vec<_>>()
-        };
-        stocks.list.iter_mut().flat_map(asking).collect()
+        self.asking(name, |stock| stock.questions(now, instances))
     }
 
     /// All that is to be given back when nobody wants more.
     fn all_that_is_left(&self) -> Vec<Asking> {
+        let give_up = |stock: &mut Stock| {
+            let unused = stock.give_up().into_iter();
+            unused.map(|unused| (0, Some(unused))).collect()
+        };
+        self.subjects.pin().keys().flat_map(|name| self.asking(name, give_up)).collect()
+    }
+
+    /// What is to be asked about each of somebody's limits: how much is wanted, and what is given
+    /// back.
+    fn asking(
+        &self,
+        name: &LimitedSubject,
+        of_each: impl Fn(&mut Stock) -> Vec<(u64, Option<UnusedLease>)>,
+    ) -> Vec<Asking> {
+        let Some(subject) = self.subjects.pin().get(name).map(Arc::clone) else { return vec![] };
+        let Some(mut stocks) = subject.lock() else { return vec![] };
         let mut all = Vec::new();
-        for (name, subject) in &self.subjects.pin() {
-            let Some(mut stocks) = subject.lock() else { continue };
-            for stock in &mut stocks.list {
-                let (limit, resets) = (stock.limit().clone(), stock.resets());
-                all.extend(stock.give_up().into_iter().map(|unused| {
-                    let (subject_name, limit) = (name.clone(), limit.clone());
-                    let question = SharedLeaseQuestion {
-                        subject: subject_name,
-                        limit,
-                        wanted: 0,
-                        unused: Some(unused),
-                    };
-                    Asking { stocks: Arc::clone(subject), resets, question }
-                }));
+        for stock in &mut stocks.list {
+            let resets = stock.resets();
+            for (wanted, unused) in of_each(stock) {
+                let (name, limit) = (name.clone(), stock.limit().clone());
+                let question = SharedLeaseQuestion { subject: name, limit, wanted, unused };
+                all.push(Asking { stocks: Arc::clone(&subject), resets, question });
             }
         }
         all
