@@ -39,7 +39,8 @@ const ATTEMPTS: usize = 3;
 /// shared limits are away is up to [`WhenAway`].
 ///
 /// Start it with the authenticator ([`Authenticator::start`](keyauth_core::Authenticator::start)),
-/// or by itself ([`Limiter::start`]) where there is none: that renews places among calls at once, counts the instances, and takes leases.
+/// or by itself ([`Limiter::start`]) where there is none: that renews places among calls at once,
+/// counts the instances, and takes leases.
 pub struct FleetLimiter<S>(Arc<Inner<S>>);
 
 /// Why there is no answer.
@@ -108,7 +109,8 @@ impl<S: SharedLimits + 'static> FleetLimiter<S> {
     ///
     /// Requests ask nevertheless where nothing is there: those of somebody who has made fewer than
     /// four in that time, the last ones of a limit, and all that are under a limit of less than
-    /// 10 s, a [smooth](LimitWindow::Smooth) one or one of [calls at once](LimitWindow::AtOnce).
+    /// 10 s or of a count below 40 for each instance, a [smooth](LimitWindow::Smooth) one or one of
+    /// [calls at once](LimitWindow::AtOnce).
     /// Who may use no more is told so by whoever counts, and not from memory.
     ///
     /// # Panics
