@@ -35,8 +35,8 @@ pub trait Ledger: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](LedgerErrorKind::Conflict), [`Invalid`](LedgerErrorKind::Invalid) for a negative
-    /// amount, and [`Unavailable`](LedgerErrorKind::Unavailable).
+    /// [`Conflict`](LedgerErrorKind::Conflict), [`Invalid`](LedgerErrorKind::Invalid) for a
+    /// negative amount, and [`Unavailable`](LedgerErrorKind::Unavailable).
     fn reserve(
         &self,
         charge: &NewCharge,
@@ -123,8 +123,8 @@ pub enum WhenAbandoned {
     /// It is given back: nothing was made of it, or nobody can say.
     #[default]
     GivenBack,
-    /// It counts as used, on a line of its own: whoever had it has spent of it, and nobody knows how
-    /// much.
+    /// It counts as used, on a line of its own: whoever had it has spent of it, and nobody knows
+    /// how much.
     Lost,
 }
 
@@ -200,8 +200,8 @@ pub enum LedgerErrorKind {
     Unknown,
     /// An amount is negative, or larger than can be added up.
     Invalid,
-    /// The ledger could not be asked, did not answer in time, or answered nonsense. It may have done
-    /// what it was asked to, and can be asked again.
+    /// The ledger could not be asked, did not answer in time, or answered nonsense. It may have
+    /// done what it was asked to, and can be asked again.
     Unavailable,
 }
 

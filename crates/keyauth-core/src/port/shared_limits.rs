@@ -56,9 +56,10 @@ pub trait SharedLimits: Debug + Send + Sync {
     /// was taken so and not used; each by itself. For rolling limits and those of days and months,
     /// all of one tenant, or of one subject without. Answers in the order of the questions.
     ///
-    /// `holder` is a name that no other process has; its turns go up for each tenant. A turn that is
-    /// sent again, since there was no answer, is done once and answered the same. One that is over,
-    /// or of which nobody knows any more whether it was done, does nothing, and nothing is answered.
+    /// `holder` is a name that no other process has; its turns go up for each tenant. A turn that
+    /// is sent again, since there was no answer, is done once and answered the same. One that is
+    /// over, or of which nobody knows any more whether it was done, does nothing, and nothing is
+    /// answered.
     fn lease(
         &self,
         holder: &str,

@@ -289,7 +289,8 @@ impl Stock {
         }
         self.left += lease.granted;
         let good_for = nanos(lease.good_for).min(self.term);
-        // Clocks do not all go at the same pace. Of two answers about one part each is early enough.
+        // Clocks do not all go at the same pace. Of two answers about one part each is early
+        // enough.
         let good_until = asked_at.saturating_add(good_for - good_for / 1_000);
         self.good_until = self.good_until.max(good_until);
         self.ends_at = self.ends_at.max(asked_at.saturating_add(good_for));
