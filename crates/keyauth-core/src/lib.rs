@@ -38,6 +38,7 @@ mod error;
 mod id;
 mod issue;
 mod key;
+mod ledger;
 mod memory;
 mod policy;
 mod port;
@@ -57,6 +58,7 @@ pub use key::{
     DigestScheme, InvalidPrefix, KeyDigest, KeyHint, KeyPrefix, Keyring, Parsed, Pepper,
     PlaintextKey, PresentedKey,
 };
+pub use ledger::{AccountName, BudgetAccount, ChargeStatus, ChargedAccounts};
 pub use memory::{MemoryFeedReader, MemoryLedger, MemoryStore};
 pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
@@ -69,10 +71,10 @@ pub use port::{
     Slots, Subject, SystemClock, TryAcquire, UnusedLease, UsageSums, WhenAbandoned, Within,
 };
 pub use record::{
-    Amount, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys, Group,
-    GroupAccess, GroupKind, InvalidAmount, Key, KeyRecord, KeyRef, KeyStatus, Limit, LimitCount,
-    LimitSubject, LimitUnit, LimitWindow, LimitedSubject, Metadata, Owner, Status, Subscription,
-    Tenant, UnknownWord, Version, Versions,
+    Amount, AppliedBudget, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys,
+    Group, GroupAccess, GroupKind, InvalidAmount, InvalidRateMultiplier, Key, KeyRecord, KeyRef,
+    KeyStatus, Limit, LimitCount, LimitSubject, LimitUnit, LimitWindow, LimitedSubject, Metadata,
+    Owner, RateMultiplier, Status, Subscription, Tenant, UnknownWord, Version, Versions,
 };
 pub use rule::{
     AddressRules, AddressSet, EndpointRule, EndpointRules, InvalidScope, ResourceRules, Scope,

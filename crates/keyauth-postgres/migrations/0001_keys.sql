@@ -28,7 +28,7 @@ CREATE TABLE keyauth.groups (
     kind text NOT NULL DEFAULT 'standard'
         CHECK (kind IN ('standard', 'exclusive', 'subscription')),
     status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'inactive')),
-    -- What the rate limits of the group's keys are multiplied by.
+    -- What its keys are charged is multiplied by.
     rate_multiplier numeric(9, 4) NOT NULL DEFAULT 1 CHECK (rate_multiplier > 0),
     PRIMARY KEY (tenant, id)
 );

@@ -16,15 +16,18 @@ impl Directory for PostgresStore {
         tenant.check()?;
         change_with!(self, |connection| {
             let statement = self.schema().sql(
-                "INSERT INTO keyauth.tenants (id, status, custom_keys, limits) \
-                 VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
-                 custom_keys = excluded.custom_keys, limits = excluded.limits",
+                "INSERT INTO keyauth.tenants (id, status, custom_keys, limits, budgets) \
+                 VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
+                 custom_keys = excluded.custom_keys, limits = excluded.limits, \
+                 budgets = excluded.budgets",
             );
             let statement = sqlx::query(statement)
                 .bind(tenant.id.as_str())
                 .bind(tenant.status.as_str())
                 .bind(tenant.custom_keys.as_str())
-                .bind(Json(&tenant.limits));
+                .bind(Json(&tenant.limits))
+                .bind(Json(&tenant.budgets));
             execute(connection, statement).await
         })
     }
@@ -34,15 +37,19 @@ impl Directory for PostgresStore {
         change_with!(self, |connection| {
             require_tenant(connection, self.schema(), &owner.tenant).await?;
             let statement = self.schema().sql(
-                "INSERT INTO keyauth.owners (tenant, id, status, limits) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (tenant, id) \
-                 DO UPDATE SET status = excluded.status, limits = excluded.limits",
+                "INSERT INTO keyauth.owners (tenant, id, status, limits, budgets, rate_multiplier) \
+                 VALUES ($1, $2, $3, $4, $5, $6::text::numeric) \
+                 ON CONFLICT (tenant, id) DO UPDATE SET status = excluded.status, \
+                 limits = excluded.limits, budgets = excluded.budgets, \
+                 rate_multiplier = excluded.rate_multiplier",
             );
             let statement = sqlx::query(statement)
                 .bind(owner.tenant.as_str())
                 .bind(owner.id.as_str())
                 .bind(owner.status.as_str())
-                .bind(Json(&owner.limits));
+                .bind(Json(&owner.limits))
+                .bind(Json(&owner.budgets))
+                .bind(owner.rate_multiplier.map(String::from));
             execute(connection, statement).await
         })
     }
@@ -52,16 +59,21 @@ impl Directory for PostgresStore {
         change_with!(self, |connection| {
             require_tenant(connection, self.schema(), &group.tenant).await?;
             let statement = self.schema().sql(
-                "INSERT INTO keyauth.groups (tenant, id, kind, status, limits) \
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, id) DO UPDATE \
-                 SET kind = excluded.kind, status = excluded.status, limits = excluded.limits",
+                "INSERT INTO keyauth.groups \
+                 (tenant, id, kind, status, limits, budgets, rate_multiplier) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7::text::numeric) \
+                 ON CONFLICT (tenant, id) DO UPDATE \
+                 SET kind = excluded.kind, status = excluded.status, limits = excluded.limits, \
+                 budgets = excluded.budgets, rate_multiplier = excluded.rate_multiplier",
             );
             let statement = sqlx::query(statement)
                 .bind(group.tenant.as_str())
                 .bind(group.id.as_str())
                 .bind(group.kind.as_str())
                 .bind(group.status.as_str())
-                .bind(Json(&group.limits));
+                .bind(Json(&group.limits))
+                .bind(Json(&group.budgets))
+                .bind(group.rate_multiplier.to_string());
             execute(connection, statement).await
         })
     }

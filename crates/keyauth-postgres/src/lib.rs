@@ -44,6 +44,7 @@ mod directory;
 mod feed;
 mod instance;
 mod keys;
+mod ledger;
 mod migrate;
 mod open;
 #[cfg(test)]

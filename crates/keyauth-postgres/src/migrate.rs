@@ -11,6 +11,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "keys", include_str!("../migrations/0001_keys.sql")),
     (2, "changes", include_str!("../migrations/0002_changes.sql")),
     (3, "limits", include_str!("../migrations/0003_limits.sql")),
+    (4, "budgets", include_str!("../migrations/0004_budgets.sql")),
 ];
 
 /// The version that this code reads and writes.

@@ -9,7 +9,7 @@ use crate::PostgresStore;
 use crate::change::change;
 
 /// How often a change is tried that met others in a deadlock.
-const ATTEMPTS: u32 = 5;
+pub(crate) const ATTEMPTS: u32 = 5;
 
 /// Makes a change: runs `$work` in a transaction, and again where that met with others.
 ///
@@ -55,7 +55,7 @@ impl PostgresStore {
         };
         *attempt += 1;
         match &outcome {
-            Err(error) if *attempt < ATTEMPTS && is_transient(error) => None,
+            Err(error) if *attempt < ATTEMPTS && is_transient_change(error) => None,
             _ => Some(outcome),
         }
     }
@@ -97,14 +97,18 @@ impl PostgresStore {
     }
 }
 
-/// Whether the database has rolled back for the sake of another transaction: deadlocks and
-/// serialization failures (SQLSTATE 40P01, 40001). Nothing has happened then.
-fn is_transient(error: &StoreError) -> bool {
+/// Whether a change can be tried again.
+fn is_transient_change(error: &StoreError) -> bool {
     let source = match error.kind() {
         StoreErrorKind::Unavailable => error.source(),
         _ => None,
     };
-    let error = source.and_then(|source| source.downcast_ref::<sqlx::Error>());
-    let code = error.and_then(sqlx::Error::as_database_error).and_then(|error| error.code());
+    source.and_then(|source| source.downcast_ref::<sqlx::Error>()).is_some_and(is_transient)
+}
+
+/// Whether the database has rolled back for the sake of another transaction: deadlocks and
+/// serialization failures (SQLSTATE 40P01, 40001). Nothing has happened then.
+pub(crate) fn is_transient(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| matches!(code.as_ref(), "40001" | "40P01"))
 }

@@ -14,14 +14,16 @@ impl Directory for SqliteStore {
         tenant.check()?;
         let mut transaction = self.begin().await?;
         let statement = sqlx::query(
-            "INSERT INTO tenants (id, status, custom_keys, limits) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
-             custom_keys = excluded.custom_keys, limits = excluded.limits",
+            "INSERT INTO tenants (id, status, custom_keys, limits, budgets) \
+             VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
+             custom_keys = excluded.custom_keys, limits = excluded.limits, \
+             budgets = excluded.budgets",
         )
         .bind(tenant.id.as_str())
         .bind(tenant.status.as_str())
         .bind(tenant.custom_keys.as_str())
-        .bind(json(&tenant.limits)?);
+        .bind(json(&tenant.limits)?)
+        .bind(json(&tenant.budgets)?);
         execute(&mut transaction, statement).await?;
         transaction.commit().await
     }
@@ -31,14 +33,18 @@ impl Directory for SqliteStore {
         let mut transaction = self.begin().await?;
         require_tenant(&mut transaction, &owner.tenant).await?;
         let statement = sqlx::query(
-            "INSERT INTO owners (tenant, id, status, limits) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (tenant, id) \
-             DO UPDATE SET status = excluded.status, limits = excluded.limits",
+            "INSERT INTO owners (tenant, id, status, limits, budgets, rate_multiplier) \
+             VALUES (?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (tenant, id) DO UPDATE SET status = excluded.status, \
+             limits = excluded.limits, budgets = excluded.budgets, \
+             rate_multiplier = excluded.rate_multiplier",
         )
         .bind(owner.tenant.as_str())
         .bind(owner.id.as_str())
         .bind(owner.status.as_str())
-        .bind(json(&owner.limits)?);
+        .bind(json(&owner.limits)?)
+        .bind(json(&owner.budgets)?)
+        .bind(owner.rate_multiplier.map(String::from));
         execute(&mut transaction, statement).await?;
         transaction.commit().await
     }
@@ -48,15 +54,18 @@ impl Directory for SqliteStore {
         let mut transaction = self.begin().await?;
         require_tenant(&mut transaction, &group.tenant).await?;
         let statement = sqlx::query(
-            "INSERT INTO groups (tenant, id, kind, status, limits) VALUES (?, ?, ?, ?, ?) \
-             ON CONFLICT (tenant, id) DO UPDATE \
-             SET kind = excluded.kind, status = excluded.status, limits = excluded.limits",
+            "INSERT INTO groups (tenant, id, kind, status, limits, budgets, rate_multiplier) \
+             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, id) DO UPDATE \
+             SET kind = excluded.kind, status = excluded.status, limits = excluded.limits, \
+             budgets = excluded.budgets, rate_multiplier = excluded.rate_multiplier",
         )
         .bind(group.tenant.as_str())
         .bind(group.id.as_str())
         .bind(group.kind.as_str())
         .bind(group.status.as_str())
-        .bind(json(&group.limits)?);
+        .bind(json(&group.limits)?)
+        .bind(json(&group.budgets)?)
+        .bind(group.rate_multiplier.to_string());
         execute(&mut transaction, statement).await?;
         transaction.commit().await
     }

@@ -38,6 +38,7 @@ mod directory;
 mod feed;
 mod instance;
 mod keys;
+mod ledger;
 mod migrate;
 mod open;
 mod propagation;

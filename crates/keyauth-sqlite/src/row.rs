@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use keyauth_core::{
-    AddressRules, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit, OwnerId, SecretId,
-    Subscription, TenantId, Timestamp, Version, Versions,
+    AddressRules, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit, OwnerId,
+    SecretId, Subscription, TenantId, Timestamp, Version, Versions,
 };
 use serde::de::DeserializeOwned;
 use sqlx::Row;
@@ -58,12 +58,13 @@ pub(crate) fn key(row: &SqliteRow) -> Result<Key, DecodeError> {
 /// Reads the record of a lookup; see the statement in `store.rs` for its columns.
 pub(crate) fn record(row: &SqliteRow) -> Result<KeyRecord, DecodeError> {
     let key = key(row)?;
-    let (group, group_limits) = match key.group {
-        Some(_) => (Some(group_access(row)?), limits(row, "group_limits")?),
-        None => (None, Vec::new()),
+    let owner = terms(row, ("owner_limits", "owner_budgets"))?;
+    let tenant = terms(row, ("tenant_limits", "tenant_budgets"))?;
+    let (group, of_group) = match key.group {
+        Some(_) => (Some(group_access(row)?), terms(row, ("group_limits", "group_budgets"))?),
+        None => (None, Terms::default()),
     };
-    let (owner_limits, tenant_limits) =
-        (limits(row, "owner_limits")?, limits(row, "tenant_limits")?);
+    let rate_multiplier: Option<&str> = row.try_get("rate_multiplier")?;
     Ok(KeyRecord {
         versions: Versions {
             everything: version(row, "everything_version")?,
@@ -80,7 +81,9 @@ pub(crate) fn record(row: &SqliteRow) -> Result<KeyRecord, DecodeError> {
         tenant: row.try_get::<&str, _>("tenant_status")?.parse()?,
         owner: row.try_get::<&str, _>("owner_status")?.parse()?,
         group,
-        limits: key.applied_limits(&owner_limits, &group_limits, &tenant_limits),
+        limits: key.applied_limits(&owner.limits, &of_group.limits, &tenant.limits),
+        budgets: key.applied_budgets(&owner.budgets, &of_group.budgets, &tenant.budgets),
+        rate_multiplier: rate_multiplier.map(str::parse).transpose()?.unwrap_or_default(),
         key,
     })
 }
@@ -110,9 +113,15 @@ pub(crate) fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, D
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_micros))
 }
 
-/// The limits of an owner, group or tenant.
-fn limits(row: &SqliteRow, column: &str) -> Result<Vec<Limit>, DecodeError> {
-    json(row, column)
+/// What an owner, group or tenant sets; most set nothing.
+#[derive(Default)]
+struct Terms {
+    limits: Vec<Limit>,
+    budgets: Vec<Budget>,
+}
+
+fn terms(row: &SqliteRow, (limits, budgets): (&str, &str)) -> Result<Terms, DecodeError> {
+    Ok(Terms { limits: json(row, limits)?, budgets: json(row, budgets)? })
 }
 
 fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, DecodeError> {

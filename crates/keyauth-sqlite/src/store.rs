@@ -82,6 +82,9 @@ impl KeyLookup for SqliteStore {
              t.status AS tenant_status, o.status AS owner_status, \
              g.status AS group_status, g.kind AS group_kind, m.owner IS NOT NULL AS member, \
              t.limits AS tenant_limits, o.limits AS owner_limits, g.limits AS group_limits, \
+             t.budgets AS tenant_budgets, o.budgets AS owner_budgets, \
+             g.budgets AS group_budgets, \
+             coalesce(o.rate_multiplier, g.rate_multiplier) AS rate_multiplier, \
              u.status AS subscription_status, u.ends_at AS subscription_ends_at, \
              d.version AS everything_version, t.version AS tenant_version, \
              o.version AS owner_version, g.version AS group_version, k.version AS key_version \

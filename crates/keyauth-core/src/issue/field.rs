@@ -75,10 +75,15 @@ impl Fields {
         ResourceRules::from_stored(patterns.to_vec())
     }
 
-    /// Whether limits can be set on something other than a key.
-    pub(crate) fn check_limits(set_on: LimitSubject, limits: &[Limit]) -> Result<(), InvalidInput> {
+    /// Whether limits and budgets can be set on somebody.
+    pub(crate) fn check_terms(
+        set_on: LimitSubject,
+        limits: &[Limit],
+        budgets: &[Budget],
+    ) -> Result<(), InvalidInput> {
         let mut fields = Self::default();
         fields.limits(set_on, limits);
+        fields.budgets(set_on, budgets);
         fields.finish(())
     }
 
@@ -100,16 +105,26 @@ impl Fields {
                 let message = "must be above zero and at most 31 days";
                 self.problem(format!("limits[{at}].window"), message);
             }
-            if limit.per.is_some_and(|per| per > set_on) {
-                let message =
-                    format!("must not be wider than the {} it is set on", set_on.as_str());
-                self.problem(format!("limits[{at}].per"), message);
-            }
+            self.per(format!("limits[{at}].per"), set_on, limit.per);
         }
     }
 
-    pub(super) fn budgets(&mut self, budgets: Vec<Budget>) -> Vec<Budget> {
-        self.names("budgets", budgets.iter().map(|budget| ((), budget.name.as_str())));
+    /// Nobody says anything about those he is only a part of.
+    fn per(&mut self, field: String, set_on: LimitSubject, per: Option<LimitSubject>) {
+        if per.is_some_and(|per| per > set_on) {
+            let message = format!("must not be wider than the {} it is set on", set_on.as_str());
+            self.problem(field, message);
+        }
+    }
+
+    pub(super) fn key_budgets(&mut self, budgets: Vec<Budget>) -> Vec<Budget> {
+        self.budgets(LimitSubject::Key, &budgets);
+        budgets
+    }
+
+    fn budgets(&mut self, set_on: LimitSubject, budgets: &[Budget]) {
+        let per = |budget: &Budget| budget.per.unwrap_or(set_on);
+        self.names("budgets", budgets.iter().map(|budget| (per(budget), budget.name.as_str())));
         for (at, budget) in budgets.iter().enumerate() {
             if budget.limit < Amount::ZERO {
                 self.problem(format!("budgets[{at}].limit"), "must not be negative");
@@ -119,8 +134,8 @@ impl Fields {
             {
                 self.problem(format!("budgets[{at}].window"), "must be 1 to 8784 hours");
             }
+            self.per(format!("budgets[{at}].per"), set_on, budget.per);
         }
-        budgets
     }
 
     pub(super) fn metadata(&mut self, metadata: Metadata) -> Metadata {

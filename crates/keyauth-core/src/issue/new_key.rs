@@ -226,7 +226,7 @@ impl NewKey {
             endpoints: fields.endpoints(&self.endpoints),
             resources: fields.resources(&self.resources),
             limits: fields.key_limits(self.limits),
-            budgets: fields.budgets(self.budgets),
+            budgets: fields.key_budgets(self.budgets),
             metadata: fields.metadata(self.metadata),
             starts_at: self.starts_at,
             expires_at,

@@ -190,7 +190,7 @@ impl KeyUpdate {
             endpoints: self.endpoints.map(|rules| fields.endpoints(&rules)),
             resources: self.resources.map(|patterns| fields.resources(&patterns)),
             limits: self.limits.map(|limits| fields.key_limits(limits)),
-            budgets: self.budgets.map(|budgets| fields.budgets(budgets)),
+            budgets: self.budgets.map(|budgets| fields.key_budgets(budgets)),
             metadata: self.metadata.map(|metadata| fields.metadata(metadata)),
             starts_at: self.starts_at,
             expires_at: self.expires_at,

@@ -62,21 +62,26 @@ impl State {
         let key = Key { last_used_at: None, ..self.keys.get(&secret.key)?.clone() };
         let tenant = self.tenants.get(&key.tenant)?;
         let owner = self.owners.get(&(key.tenant.clone(), key.owner.clone()))?;
-        let (group, group_limits) = match &key.group {
+        let (access, group) = match &key.group {
             Some(id) => {
                 let found = self.groups.get(&(key.tenant.clone(), id.clone()))?;
-                (Some(self.group_access(&key, id)?), found.limits.as_slice())
+                (Some(self.group_access(&key, id)?), Some(found))
             }
-            None => (None, [].as_slice()),
+            None => (None, None),
         };
+        let group_limits = group.map_or([].as_slice(), |group| &group.limits);
+        let group_budgets = group.map_or([].as_slice(), |group| &group.budgets);
+        let group_rate = group.map(|group| group.rate_multiplier);
         let mut record = KeyRecord {
             limits: key.applied_limits(&owner.limits, group_limits, &tenant.limits),
+            budgets: key.applied_budgets(&owner.budgets, group_budgets, &tenant.budgets),
+            rate_multiplier: owner.rate_multiplier.or(group_rate).unwrap_or_default(),
             key,
             secret: secret.id,
             secret_ends_at: secret.ends_at,
             tenant: tenant.status,
             owner: owner.status,
-            group,
+            group: access,
             versions: Versions::default(),
         };
         record.versions = self.versions_of(&record);

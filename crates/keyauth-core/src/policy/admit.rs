@@ -97,6 +97,8 @@ mod tests {
             owner: Status::Active,
             group: None,
             limits: Vec::new(),
+            budgets: Vec::new(),
+            rate_multiplier: crate::RateMultiplier::ONE,
             versions: Versions::default(),
         }
     }

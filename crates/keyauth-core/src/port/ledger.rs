@@ -4,7 +4,12 @@ use std::error::Error;
 use std::fmt::{self, Debug};
 use std::time::Duration;
 
-use crate::{Amount, Budget, ChargeId, LimitedSubject, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Amount, AppliedBudget, Budget, BudgetMode, ChargeId, KeyRecord, LimitedSubject, StoreError,
+    Timestamp,
+};
 
 /// Keeps what is spent of budgets: reserved before something is made, and settled by what it came
 /// to.
@@ -22,7 +27,9 @@ use crate::{Amount, Budget, ChargeId, LimitedSubject, Timestamp};
 /// * A reservation that is over without having been [renewed](Ledger::renew) or settled is given
 ///   back, or booked as lost where the charge [says so](WhenAbandoned::Lost).
 /// * Exhausted is what it answers, and nothing that it keeps: a limit that was raised, or what was
-///   [reset](Ledger::reset), counts with the next call.
+///   [reset](Ledger::reset), counts with the next call. Where the subject has a
+///   [version](crate::Version), resetting raises it.
+/// * A charge is known for a day at least after it was closed; then its id is as good as new.
 /// * All that was settled and all that was lost add up to what is used, to the last fraction, since
 ///   the window began.
 ///
@@ -35,8 +42,8 @@ pub trait Ledger: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](LedgerErrorKind::Conflict), [`Invalid`](LedgerErrorKind::Invalid) for a
-    /// negative amount, and [`Unavailable`](LedgerErrorKind::Unavailable).
+    /// [`Conflict`](LedgerErrorKind::Conflict), [`Invalid`](LedgerErrorKind::Invalid) as
+    /// [`NewCharge::check`] says, and [`Unavailable`](LedgerErrorKind::Unavailable).
     fn reserve(
         &self,
         charge: &NewCharge,
@@ -91,10 +98,20 @@ pub trait Ledger: Debug + Send + Sync {
     /// [`Unavailable`](LedgerErrorKind::Unavailable) alone.
     fn reset(&self, budget: &ChargedBudget)
     -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Gives back what was lost of a budget, as an operator's decision.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](LedgerErrorKind::Unavailable) alone.
+    fn give_back_lost(
+        &self,
+        budget: &ChargedBudget,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
 
 /// A budget, and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargedBudget {
     /// Whose use it bounds.
     pub subject: LimitedSubject,
@@ -114,6 +131,53 @@ pub struct NewCharge {
     pub amount: Amount,
     /// What becomes of it when nobody settles it.
     pub when_abandoned: WhenAbandoned,
+}
+
+impl NewCharge {
+    /// Whether it can be reserved: for ledgers.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](LedgerErrorKind::Invalid) for a negative amount, for no budget, and for one
+    /// account twice.
+    pub fn check(&self) -> Result<(), LedgerError> {
+        let mut names: Vec<_> = self.budgets.iter().map(ChargedBudget::account).collect();
+        names.sort_unstable();
+        names.dedup();
+        let complete = !names.is_empty() && names.len() == self.budgets.len();
+        if complete && self.amount >= Amount::ZERO {
+            Ok(())
+        } else {
+            Err(LedgerErrorKind::Invalid.into())
+        }
+    }
+
+    /// Whether two are the same: limits and modes may have changed meanwhile.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let names = |charge: &Self| charge.budgets.iter().map(ChargedBudget::account).collect();
+        let (one, two): (Vec<_>, Vec<_>) = (names(self), names(other));
+        self.amount == other.amount && one == two
+    }
+}
+
+impl ChargedBudget {
+    /// Whether what a charge may come to is reserved of it: of soft ones nothing is.
+    #[must_use]
+    pub fn is_reserved_of(&self) -> bool {
+        self.budget.mode != BudgetMode::Soft
+    }
+}
+
+impl KeyRecord {
+    /// The budgets that the key's use is charged to, and whose they are.
+    #[must_use]
+    pub fn charged_budgets(&self) -> Vec<ChargedBudget> {
+        let charged = |AppliedBudget { budget, counted }: &AppliedBudget| {
+            Some(ChargedBudget { subject: self.key.limited(*counted)?, budget: budget.clone() })
+        };
+        self.budgets.iter().filter_map(charged).collect()
+    }
 }
 
 /// What becomes of a reservation that is neither renewed nor settled.
@@ -198,7 +262,7 @@ pub enum LedgerErrorKind {
     Conflict,
     /// There is no such charge.
     Unknown,
-    /// An amount is negative, or larger than can be added up.
+    /// An amount is negative, or the budgets are none, or one of them is there twice.
     Invalid,
     /// The ledger could not be asked, did not answer in time, or answered nonsense. It may have
     /// done what it was asked to, and can be asked again.
@@ -224,12 +288,21 @@ impl From<LedgerErrorKind> for LedgerError {
     }
 }
 
+/// A store that keeps the books as well gave no answer.
+impl From<StoreError> for LedgerError {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
 impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             LedgerErrorKind::Conflict => "another charge has the same id",
             LedgerErrorKind::Unknown => "there is no such charge",
-            LedgerErrorKind::Invalid => "an amount must be neither negative nor beyond all bounds",
+            LedgerErrorKind::Invalid => {
+                "a charge needs an amount that is not negative, and budgets, each of them once"
+            }
             LedgerErrorKind::Unavailable => "the ledger gave no answer",
         })
     }

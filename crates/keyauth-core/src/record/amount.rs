@@ -21,6 +21,8 @@ pub struct Amount(i64);
 impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// The largest there is, beyond 92 billion units.
+    pub const MAX: Self = Self(i64::MAX);
 
     /// A whole number of units; `None` where that is out of range.
     #[must_use]

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Amount;
+use super::{Amount, LimitSubject};
 use crate::{TimeZone, Timestamp};
 
-/// A named bound on what a key may spend.
+/// A named bound on what a key, or all keys of an owner, a group or a tenant, may spend.
 ///
-/// A record carries its budgets; they take effect where a ledger is configured.
+/// A record carries its budgets; they take effect where a meter is configured. Where several say
+/// how much the same may spend, by the same name and [`per`](Self::per), the closest one counts:
+/// a key's before its owner's, its group's and its tenant's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// Tells the budgets of one key apart.
@@ -20,6 +22,9 @@ pub struct Budget {
     pub window: BudgetWindow,
     /// How strictly it holds.
     pub mode: BudgetMode,
+    /// Whose use is charged together; that of whatever the budget is set on where `None`.
+    #[serde(default)]
+    pub per: Option<LimitSubject>,
     /// Where calendar windows begin at midnight.
     #[serde(default)]
     pub zone: TimeZone,
@@ -37,7 +42,7 @@ impl Budget {
             BudgetWindow::Month => "month",
         };
         let (name, mode, zone) = (name.to_owned(), BudgetMode::Hard, TimeZone::UTC);
-        Self { name, limit, window, mode, zone }
+        Self { name, limit, window, mode, per: None, zone }
     }
 
     /// By another name, as where two budgets of one window stand side by side.
@@ -50,6 +55,20 @@ impl Budget {
     #[must_use]
     pub fn in_mode(self, mode: BudgetMode) -> Self {
         Self { mode, ..self }
+    }
+
+    /// For each one of a kind rather than for whatever it is set on: a group's budget for each of
+    /// its owners, say.
+    #[must_use]
+    pub fn for_each(self, subject: LimitSubject) -> Self {
+        Self { per: Some(subject), ..self }
+    }
+
+    /// Without a bound, to take the place of one that is set further out. What is spent counts
+    /// all the same.
+    #[must_use]
+    pub fn unlimited(self) -> Self {
+        Self { limit: Amount::MAX, ..self }
     }
 
     /// By the calendar of a time zone.

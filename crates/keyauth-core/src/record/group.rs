@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Limit, LimitSubject, Status, words};
+use super::{Budget, Limit, LimitSubject, RateMultiplier, Status, words};
 use crate::issue::Fields;
 use crate::{GroupId, InvalidInput, TenantId};
 
@@ -21,13 +21,27 @@ pub struct Group {
     /// key.
     #[serde(default)]
     pub limits: Vec<Limit>,
+    /// How much keys bound to it may spend: all together, unless a budget says each owner or key.
+    #[serde(default)]
+    pub budgets: Vec<Budget>,
+    /// What keys bound to it are charged is multiplied by.
+    #[serde(default)]
+    pub rate_multiplier: RateMultiplier,
 }
 
 impl Group {
     /// An active group.
     #[must_use]
     pub const fn new(tenant: TenantId, id: GroupId, kind: GroupKind) -> Self {
-        Self { tenant, id, kind, status: Status::Active, limits: Vec::new() }
+        Self {
+            tenant,
+            id,
+            kind,
+            status: Status::Active,
+            limits: Vec::new(),
+            budgets: Vec::new(),
+            rate_multiplier: RateMultiplier::ONE,
+        }
     }
 
     /// Whether it can be kept: for stores.
@@ -36,7 +50,7 @@ impl Group {
     ///
     /// [`InvalidInput`], naming the fields.
     pub fn check(&self) -> Result<(), InvalidInput> {
-        Fields::check_limits(LimitSubject::Group, &self.limits)
+        Fields::check_terms(LimitSubject::Group, &self.limits, &self.budgets)
     }
 }
 

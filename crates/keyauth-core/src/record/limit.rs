@@ -46,7 +46,7 @@ impl Limit {
     ///
     /// [`InvalidInput`], naming the fields: two of one name, a window of no time, and more.
     pub fn check(limits: &[Self]) -> Result<(), InvalidInput> {
-        Fields::check_limits(LimitSubject::Key, limits)
+        Fields::check_terms(LimitSubject::Key, limits, &[])
     }
 
     /// At most `count` calls in any second.

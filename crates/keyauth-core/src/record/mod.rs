@@ -1,7 +1,7 @@
 //! What is known of a key and of those it belongs to.
 
 mod amount;
-mod applied_limit;
+mod applied;
 mod budget;
 mod group;
 mod key;
@@ -9,13 +9,14 @@ mod key_ref;
 mod limit;
 mod metadata;
 mod owner;
+mod rate_multiplier;
 mod snapshot;
 mod tenant;
 mod version;
 mod word;
 
 pub use amount::{Amount, InvalidAmount};
-pub use applied_limit::{AppliedLimit, Counted, LimitedSubject};
+pub use applied::{AppliedBudget, AppliedLimit, Counted, LimitedSubject};
 pub use budget::{Budget, BudgetMode, BudgetWindow};
 pub use group::{Group, GroupKind};
 pub use key::{Key, KeyStatus};
@@ -23,6 +24,7 @@ pub use key_ref::KeyRef;
 pub use limit::{Limit, LimitCount, LimitSubject, LimitUnit, LimitWindow};
 pub use metadata::Metadata;
 pub use owner::Owner;
+pub use rate_multiplier::{InvalidRateMultiplier, RateMultiplier};
 pub use snapshot::{GroupAccess, KeyRecord, Subscription};
 pub use tenant::{CustomKeys, Tenant};
 pub use version::{Version, Versions};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Limit, LimitSubject, Status};
+use super::{Budget, Limit, LimitSubject, RateMultiplier, Status};
 use crate::issue::Fields;
 use crate::{InvalidInput, OwnerId, TenantId};
 
@@ -18,13 +18,26 @@ pub struct Owner {
     /// How often its keys may be used: all together, unless a limit says each.
     #[serde(default)]
     pub limits: Vec<Limit>,
+    /// How much its keys may spend: all together, unless a budget says each.
+    #[serde(default)]
+    pub budgets: Vec<Budget>,
+    /// What its keys are charged is multiplied by, whatever their groups say.
+    #[serde(default)]
+    pub rate_multiplier: Option<RateMultiplier>,
 }
 
 impl Owner {
     /// An active owner.
     #[must_use]
     pub const fn new(tenant: TenantId, id: OwnerId) -> Self {
-        Self { tenant, id, status: Status::Active, limits: Vec::new() }
+        Self {
+            tenant,
+            id,
+            status: Status::Active,
+            limits: Vec::new(),
+            budgets: Vec::new(),
+            rate_multiplier: None,
+        }
     }
 
     /// Whether it can be kept: for stores.
@@ -33,6 +46,6 @@ impl Owner {
     ///
     /// [`InvalidInput`], naming the fields.
     pub fn check(&self) -> Result<(), InvalidInput> {
-        Fields::check_limits(LimitSubject::Owner, &self.limits)
+        Fields::check_terms(LimitSubject::Owner, &self.limits, &self.budgets)
     }
 }

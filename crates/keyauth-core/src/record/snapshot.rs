@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedLimit, GroupKind, Key, Status, Versions};
+use super::{AppliedBudget, AppliedLimit, GroupKind, Key, RateMultiplier, Status, Versions};
 use crate::{SecretId, Timestamp};
 
 /// A key together with everything that decides about it, read in one statement.
@@ -26,6 +26,10 @@ pub struct KeyRecord {
     /// The limits that apply to it, its own and those of all it belongs to, in the order of
     /// whose use they count.
     pub limits: Vec<AppliedLimit>,
+    /// The budgets that its use is charged to, in the same order.
+    pub budgets: Vec<AppliedBudget>,
+    /// What it is charged is multiplied by.
+    pub rate_multiplier: RateMultiplier,
     /// The versions of all these.
     pub versions: Versions,
 }

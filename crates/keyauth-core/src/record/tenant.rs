@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Limit, LimitSubject, Status, words};
+use super::{Budget, Limit, LimitSubject, Status, words};
 use crate::issue::Fields;
 use crate::{InvalidInput, TenantId};
 
@@ -19,6 +19,9 @@ pub struct Tenant {
     /// key.
     #[serde(default)]
     pub limits: Vec<Limit>,
+    /// How much its keys may spend: all together, unless a budget says each group, owner or key.
+    #[serde(default)]
+    pub budgets: Vec<Budget>,
 }
 
 impl Tenant {
@@ -26,7 +29,7 @@ impl Tenant {
     #[must_use]
     pub const fn new(id: TenantId) -> Self {
         let custom_keys = CustomKeys::Refused;
-        Self { id, status: Status::Active, custom_keys, limits: Vec::new() }
+        Self { id, status: Status::Active, custom_keys, limits: Vec::new(), budgets: Vec::new() }
     }
 
     /// Whether it can be kept: for stores.
@@ -35,7 +38,7 @@ impl Tenant {
     ///
     /// [`InvalidInput`], naming the fields.
     pub fn check(&self) -> Result<(), InvalidInput> {
-        Fields::check_limits(LimitSubject::Tenant, &self.limits)
+        Fields::check_terms(LimitSubject::Tenant, &self.limits, &self.budgets)
     }
 }
 

@@ -11,6 +11,7 @@ use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx::postgres::PgConnectOptions;
 use keyauth_postgres::sqlx::{self, AssertSqlSafe, PgPool};
 
+use super::ledger;
 use super::world::{ADMITTED, REVOKED, Served, UNKNOWN, Verdict, World, execute};
 
 const DISABLED: Verdict = Ok(Err(Denial::KeyDisabled));
@@ -235,9 +236,15 @@ async fn a_service_needs_the_rights_that_are_written_down_and_no_others() {
     assert_eq!(propagation, Propagation::Acknowledged, "its feed is read, and acknowledged");
     assert_eq!(served.verify(&new).await, REVOKED);
     assert!(sqlx::query("SELECT seal FROM keyauth.deployment").execute(store.pool()).await.is_ok());
-    let forbidden = "UPDATE keyauth.deployment SET namespace = gen_random_uuid()";
-    let error = sqlx::query(forbidden).execute(store.pool()).await.expect_err(forbidden);
-    assert!(error.to_string().contains("permission denied"), "{error}");
+    ledger::charge_and_reset(&store).await;
+    for forbidden in [
+        "UPDATE keyauth.deployment SET namespace = gen_random_uuid()",
+        "UPDATE keyauth.accounts SET used = 0",
+        "SELECT keyauth.open_accounts('{}')",
+    ] {
+        let error = sqlx::query(forbidden).execute(store.pool()).await.expect_err(forbidden);
+        assert!(error.to_string().contains("permission denied"), "{error}");
+    }
     served.background.shutdown().await;
     store.pool().close().await;
     world.run(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;

@@ -11,5 +11,10 @@ async fn open(issuer: Issuer) -> (PostgresStore, PostgresDatabase) {
     (store.with_issuer(issuer), database)
 }
 
+async fn open_ledger() -> (PostgresStore, PostgresDatabase) {
+    open(Issuer::new()).await
+}
+
 keyauth_testkit::key_store_conformance!(open);
 keyauth_testkit::change_feed_conformance!(open);
+keyauth_testkit::ledger_conformance!(open_ledger);

@@ -8,6 +8,7 @@ mod crash;
 mod failing;
 mod failover;
 mod feed;
+mod ledger;
 mod migrations;
 mod pgbouncer;
 mod propagation;

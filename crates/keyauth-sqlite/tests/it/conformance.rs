@@ -10,5 +10,10 @@ async fn open(issuer: Issuer) -> (SqliteStore, TempDir) {
     (store.with_issuer(issuer), folder)
 }
 
+async fn open_ledger() -> (SqliteStore, TempDir) {
+    open(Issuer::new()).await
+}
+
 keyauth_testkit::key_store_conformance!(open);
 keyauth_testkit::change_feed_conformance!(open);
+keyauth_testkit::ledger_conformance!(open_ledger);

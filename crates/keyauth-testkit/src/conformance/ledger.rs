@@ -269,6 +269,10 @@ pub async fn what_is_lost_counts_as_used<L: Ledger>(ledger: L) {
     let after = state(&ledger, &budget).await;
     assert_eq!((after.used, after.lost), (units(6), units(2)), "the rest is an operator's");
     assert_eq!(reserve(&ledger, &charge(&[&budget], units(5))).await, None);
+    ledger.give_back_lost(&budget).await.expect("given back");
+    let after = state(&ledger, &budget).await;
+    assert_eq!((after.used, after.lost), (units(4), Amount::ZERO));
+    reserve(&ledger, &charge(&[&budget], units(5))).await.expect("room");
 }
 
 /// M2: what is raised or reset counts with the next call.
@@ -313,6 +317,10 @@ pub async fn the_ends_of_the_scale_of_money_are_sane<L: Ledger>(ledger: L) {
     let budget = total(10);
     let negative = ledger.reserve(&charge(&[&budget], none), MINUTE).await;
     assert_eq!(negative.expect_err("negative").kind(), LedgerErrorKind::Invalid);
+    for budgets in [vec![], vec![&budget, &budget]] {
+        let refused = ledger.reserve(&charge(&budgets, units(1)), MINUTE).await;
+        assert_eq!(refused.expect_err("none, or twice").kind(), LedgerErrorKind::Invalid);
+    }
     let one = charge(&[&budget], units(1));
     reserve(&ledger, &one).await.expect("room");
     let negative = ledger.settle(&one.id, none).await.expect_err("negative");

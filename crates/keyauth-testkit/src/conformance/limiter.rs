@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use keyauth_core::{
     Counted, Denial, Exceeded, Issuer, KeyRecord, Limit, LimitDecision, LimitSubject, Limited,
-    LimitedCall, LimitedSubject, Limiter, NewKey, SecretId, Status, TryAcquire, Versions, Within,
+    LimitedCall, LimitedSubject, Limiter, NewKey, RateMultiplier, SecretId, Status, TryAcquire,
+    Versions, Within,
 };
 use tokio::time::{sleep, timeout};
 
@@ -31,6 +32,8 @@ pub fn limited(new: NewKey, owner: &[Limit], group: &[Limit], tenant: &[Limit]) 
         owner: Status::Active,
         group: None,
         limits: key.applied_limits(owner, group, tenant),
+        budgets: Vec::new(),
+        rate_multiplier: RateMultiplier::ONE,
         versions: Versions::default(),
         key,
     }))

@@ -41,6 +41,7 @@ macro_rules! key_store_conformance {
             what_does_not_exist_is_named,
             owners_tenants_and_groups_decide,
             limits_of_all_it_belongs_to_apply,
+            budgets_of_all_it_belongs_to_apply,
             custom_keys_need_permission_and_are_unique,
             old_and_new_peppers_work_side_by_side,
             last_use_never_goes_back,

@@ -24,6 +24,7 @@ pub use secrets::{
     custom_keys_need_permission_and_are_unique, old_and_new_peppers_work_side_by_side,
 };
 pub use tenancy::{
-    limits_of_all_it_belongs_to_apply, other_tenants_keys_are_not_found,
-    owners_tenants_and_groups_decide, what_does_not_exist_is_named,
+    budgets_of_all_it_belongs_to_apply, limits_of_all_it_belongs_to_apply,
+    other_tenants_keys_are_not_found, owners_tenants_and_groups_decide,
+    what_does_not_exist_is_named,
 };

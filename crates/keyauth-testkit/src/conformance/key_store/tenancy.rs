@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Counted, Denial, Directory, Group, GroupKind, IssuedKey, KeyPage, KeyRef, KeyStore, KeyUpdate,
-    Limit, LimitSubject, NewKey, Owner, Rotation, Status, StoreErrorKind, Subscription, Tenant,
-    TenantId, TimeZone,
+    Amount, Budget, BudgetMode, BudgetWindow, Counted, Denial, Directory, Group, GroupKind,
+    IssuedKey, KeyPage, KeyRef, KeyStore, KeyUpdate, Limit, LimitSubject, NewKey, Owner, Rotation,
+    Status, StoreErrorKind, Subscription, Tenant, TenantId, TimeZone,
 };
 
 use super::bench::{Bench, check_kind, check_problems, group, issue, owner};
@@ -175,4 +175,61 @@ where
     check_problems(refused, &["limits[0].window"]);
     let unchanged: Vec<_> = applied().await;
     assert_eq!(unchanged, overridden);
+}
+
+/// So do budgets of all these, and what prices are multiplied by: the owner's own before the
+/// group's.
+pub async fn budgets_of_all_it_belongs_to_apply<S>(bench: Bench, store: S)
+where
+    S: KeyStore + Directory + Clone + 'static,
+{
+    let units = |units| Amount::from_units(units).expect("an amount");
+    let tenant = Tenant::new(TenantId::default());
+    let ada = Owner::new(tenant.id.clone(), owner("ada"));
+    let plan = Group::new(tenant.id.clone(), group("plan"), GroupKind::Standard);
+    store.put_group(&plan).await.expect("a group");
+    let berlin = TimeZone::named("Europe/Berlin").expect("a zone");
+    let own = Budget::new(units(5), BudgetWindow::Hours(5)).in_zone(berlin);
+    let new = NewKey::named("budgeted").owner("ada").group("plan").budget(own.clone());
+    let key = issue(&store, new).await;
+    let applied = async || {
+        let record = bench.record(&store, key.reveal()).await.expect("the key is there");
+        let budgets = record.budgets.iter();
+        let budgets = budgets.map(|applied| (applied.counted, applied.budget.clone())).collect();
+        (budgets, record.rate_multiplier.to_string())
+    };
+    let of_key = (Counted::Key, own);
+    assert_eq!(applied().await, (vec![of_key.clone()], "1".to_owned()));
+
+    let each = Budget::new(units(10), BudgetWindow::Day).for_each(LimitSubject::Owner);
+    let team = Budget::new(units(100), BudgetWindow::Total).in_mode(BudgetMode::Leased);
+    let cap = Budget::new(units(1), BudgetWindow::Month).in_mode(BudgetMode::Soft).unlimited();
+    let rate_multiplier = "1.5".parse().expect("a multiplier");
+    let budgets = vec![each.clone(), team.clone()];
+    let priced = Group { budgets, rate_multiplier, ..plan.clone() };
+    store.put_group(&priced).await.expect("a group");
+    let budgets = vec![cap.clone()];
+    store.put_tenant(&Tenant { budgets, ..tenant.clone() }).await.expect("a tenant");
+    let shared = [(Counted::Group, team), (Counted::Tenant, cap)];
+    let default = [&[of_key.clone(), (Counted::Member, each)], shared.as_slice()].concat();
+    assert_eq!(applied().await, (default, "1.5".to_owned()));
+    // The owner's own takes the place of what the group gives each owner, and of its prices.
+    let own = Budget::new(units(50), BudgetWindow::Day);
+    let rate_multiplier = Some("0.8001".parse().expect("a multiplier"));
+    let rich = Owner { budgets: vec![own.clone()], rate_multiplier, ..ada.clone() };
+    store.put_owner(&rich).await.expect("an owner");
+    let overridden = [&[of_key, (Counted::Owner, own)], shared.as_slice()].concat();
+    let overridden = (overridden, "0.8001".to_owned());
+    assert_eq!(applied().await, overridden);
+
+    let day = |limit| Budget::new(units(limit), BudgetWindow::Day);
+    let bad = vec![day(-1), day(1).named("wide").for_each(LimitSubject::Tenant)];
+    let refused = store.put_owner(&Owner { budgets: bad, ..ada }).await;
+    check_problems(refused, &["budgets[0].limit", "budgets[1].per"]);
+    let refused = store.put_group(&Group { budgets: vec![day(1), day(2)], ..plan }).await;
+    check_problems(refused, &["budgets[1].name"]);
+    let never = vec![Budget::new(units(1), BudgetWindow::Hours(0))];
+    let refused = store.put_tenant(&Tenant { budgets: never, ..tenant }).await;
+    check_problems(refused, &["budgets[0].window"]);
+    assert_eq!(applied().await, overridden);
 }

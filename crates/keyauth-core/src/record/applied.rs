@@ -1,10 +1,10 @@
-//! The limits that apply to a key, of all that are set.
+//! The limits and budgets that apply to a key, of all that are set.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Key, Limit, LimitCount, LimitSubject};
+use super::{Budget, Key, Limit, LimitCount, LimitSubject};
 use crate::{GroupId, KeyId, OwnerId, TenantId};
 
 /// A limit that applies to a key, and whose use it counts.
@@ -16,7 +16,16 @@ pub struct AppliedLimit {
     pub counted: Counted,
 }
 
-/// Whose use a limit counts, as seen from a key.
+/// A budget that a key's use is charged to, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedBudget {
+    /// The budget.
+    pub budget: Budget,
+    /// Whose use it bounds.
+    pub counted: Counted,
+}
+
+/// Whose use a limit or budget counts, as seen from a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -34,7 +43,8 @@ pub enum Counted {
 }
 
 /// Somebody whose use is counted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LimitedSubject {
     /// A key.
@@ -93,37 +103,79 @@ impl Key {
         group: &[Limit],
         tenant: &[Limit],
     ) -> Vec<AppliedLimit> {
-        let by_distance = [
-            (LimitSubject::Key, self.limits.as_slice()),
-            (LimitSubject::Owner, owner),
-            (LimitSubject::Group, group),
-            (LimitSubject::Tenant, tenant),
-        ];
+        let applied = self.applied([&self.limits, owner, group, tenant]).into_iter();
+        let bounded = applied.filter(|(limit, _)| limit.count != LimitCount::Unlimited);
+        bounded.map(|(limit, counted)| AppliedLimit { limit: limit.clone(), counted }).collect()
+    }
+
+    /// The budgets that its use is charged to, by the same rules.
+    #[must_use]
+    pub fn applied_budgets(
+        &self,
+        owner: &[Budget],
+        group: &[Budget],
+        tenant: &[Budget],
+    ) -> Vec<AppliedBudget> {
+        let applied = self.applied([&self.budgets, owner, group, tenant]).into_iter();
+        applied.map(|(budget, counted)| AppliedBudget { budget: budget.clone(), counted }).collect()
+    }
+
+    /// What applies, of what the key, its owner, its group and its tenant say.
+    fn applied<'t, T: Term>(&self, terms: [&'t [T]; 4]) -> Vec<(&'t T, Counted)> {
         let mut seen: Vec<(LimitSubject, &str)> = Vec::new();
         let mut applied = Vec::new();
-        for (set_on, limits) in by_distance {
-            for limit in limits {
-                let per = limit.per.unwrap_or(set_on);
-                let named = (per, limit.name.as_str());
+        for (set_on, terms) in BY_DISTANCE.into_iter().zip(terms) {
+            for term in terms {
+                let per = term.per().unwrap_or(set_on);
+                let named = (per, term.name());
                 let without_group = per == LimitSubject::Group && self.group.is_none();
                 if seen.contains(&named) || without_group {
                     continue;
                 }
                 seen.push(named);
-                if limit.count != LimitCount::Unlimited {
-                    let counted = match (per, set_on) {
-                        (LimitSubject::Key, _) => Counted::Key,
-                        (LimitSubject::Owner, LimitSubject::Group) => Counted::Member,
-                        (LimitSubject::Owner, _) => Counted::Owner,
-                        (LimitSubject::Group, _) => Counted::Group,
-                        (LimitSubject::Tenant, _) => Counted::Tenant,
-                    };
-                    applied.push(AppliedLimit { limit: limit.clone(), counted });
-                }
+                let counted = match (per, set_on) {
+                    (LimitSubject::Key, _) => Counted::Key,
+                    (LimitSubject::Owner, LimitSubject::Group) => Counted::Member,
+                    (LimitSubject::Owner, _) => Counted::Owner,
+                    (LimitSubject::Group, _) => Counted::Group,
+                    (LimitSubject::Tenant, _) => Counted::Tenant,
+                };
+                applied.push((term, counted));
             }
         }
-        applied.sort_by_key(|applied| applied.counted);
+        applied.sort_by_key(|(_, counted)| *counted);
         applied
+    }
+}
+
+/// Who sets terms, from the key outwards.
+const BY_DISTANCE: [LimitSubject; 4] =
+    [LimitSubject::Key, LimitSubject::Owner, LimitSubject::Group, LimitSubject::Tenant];
+
+/// What is set on one of those, by a name.
+trait Term {
+    fn name(&self) -> &str;
+
+    fn per(&self) -> Option<LimitSubject>;
+}
+
+impl Term for Limit {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn per(&self) -> Option<LimitSubject> {
+        self.per
+    }
+}
+
+impl Term for Budget {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn per(&self) -> Option<LimitSubject> {
+        self.per
     }
 }
 
@@ -178,6 +230,24 @@ mod tests {
         let (plain, own) = (key(None, &[]), key(None, &[Limit::per_minute(99)]));
         check(&plain.applied_limits(&each, &[], &[]), &[(Counted::Key, 10)]);
         check(&own.applied_limits(&each, &[], &each), &[(Counted::Key, 99)]);
+    }
+
+    #[test]
+    fn budgets_follow_the_same_rules() {
+        let units = |units| crate::Amount::from_units(units).expect("an amount");
+        let day = |limit| Budget::new(units(limit), crate::BudgetWindow::Day);
+        let plan = [day(10).for_each(LimitSubject::Owner), day(100)];
+        let bound = key(Some("plan"), &[]);
+        let amounts = |applied: Vec<AppliedBudget>| {
+            let amount = |applied: AppliedBudget| (applied.counted, applied.budget.limit);
+            applied.into_iter().map(amount).collect::<Vec<_>>()
+        };
+        let default = [(Counted::Member, units(10)), (Counted::Group, units(100))];
+        assert_eq!(amounts(bound.applied_budgets(&[], &plan, &[])), default);
+        // Nothing is without bounds that is not charged all the same.
+        let free = [day(0).unlimited()];
+        let overridden = [(Counted::Owner, crate::Amount::MAX), (Counted::Group, units(100))];
+        assert_eq!(amounts(bound.applied_budgets(&free, &plan, &[])), overridden);
     }
 
     #[test]
