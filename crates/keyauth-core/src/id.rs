@@ -108,6 +108,18 @@ text_id! {
     ChargeId
 }
 
+impl ChargeId {
+    /// A name that nobody else has made, for something charged at `now`: a UUID of version 7 (RFC
+    /// 9562 section 5.7).
+    ///
+    /// # Errors
+    ///
+    /// Where the operating system gives no randomness.
+    pub(crate) fn generate(now: Timestamp) -> Result<Self, getrandom::Error> {
+        Ok(Self(uuid(now)?.to_string().into()))
+    }
+}
+
 impl Default for TenantId {
     /// `default`, which exists in every store from the start.
     fn default() -> Self {
@@ -138,10 +150,7 @@ macro_rules! random_id {
             ///
             /// Where the operating system gives no randomness.
             pub(crate) fn generate(now: Timestamp) -> Result<Self, getrandom::Error> {
-                let mut random = [0; 10];
-                getrandom::fill(&mut random)?;
-                let millis = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
-                Ok(Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()))
+                uuid(now).map(Self)
             }
 
             /// Takes an identifier back from a store.
@@ -178,6 +187,13 @@ macro_rules! random_id {
             }
         }
     };
+}
+
+fn uuid(now: Timestamp) -> Result<Uuid, getrandom::Error> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)?;
+    let millis = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
+    Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
 }
 
 random_id! {

@@ -40,6 +40,7 @@ mod issue;
 mod key;
 mod ledger;
 mod memory;
+mod meter;
 mod policy;
 mod port;
 mod record;
@@ -60,15 +61,17 @@ pub use key::{
 };
 pub use ledger::{AccountName, BudgetAccount, ChargeStatus, ChargedAccounts};
 pub use memory::{MemoryFeedReader, MemoryLedger, MemoryStore};
+pub use meter::{Charge, ChargeHold};
 pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
     Beats, BudgetState, Change, ChangeFeed, ChangeObserver, ChangeObservers, ChargedBudget, Clock,
-    Continuity, Directory, Exceeded, FeedPage, FeedReader, Guard, Hints, Instance, KeyLookup,
-    KeyPage, KeyStore, LeaseTurn, LeasedFrom, Ledger, LedgerError, LedgerErrorKind, LimitDecision,
-    LimitState, Limited, LimitedCall, Limiter, NewCharge, Origin, OwnedCall, Peek, Propagation,
-    Reserved, SealKey, Seed, Settled, SharedCache, SharedDecision, SharedEntry, SharedLease,
-    SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SilentInstance,
-    Slots, Subject, SystemClock, TryAcquire, UnusedLease, UsageSums, WhenAbandoned, Within,
+    Continuity, Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard, Hints, Instance,
+    KeyLookup, KeyPage, KeyStore, LeaseTurn, LeasedFrom, Ledger, LedgerError, LedgerErrorKind,
+    LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter, MeteredCharge, NewCharge,
+    Origin, OwnedCall, Peek, Propagation, Reservation, ReserveDecision, Reserved, SealKey, Seed,
+    Settle, Settled, SharedCache, SharedDecision, SharedEntry, SharedLease, SharedLeaseQuestion,
+    SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SilentInstance, Slots, Subject,
+    SystemClock, TryAcquire, TryReserve, UnusedLease, UsageSums, WhenAbandoned, Within,
 };
 pub use record::{
     Amount, AppliedBudget, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys,

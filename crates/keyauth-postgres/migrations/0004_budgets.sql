@@ -189,6 +189,25 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             = (n.tenant, n.subject, n.budget, n.period, n.zone)
 $$;
 
+-- The same, after those are made that nobody has charged yet.
+CREATE FUNCTION keyauth.make_accounts(
+    tenants text[], subjects text[], budgets text[], periods text[], zones text[]
+) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    made bigint[] := keyauth.find_accounts(tenants, subjects, budgets, periods, zones);
+BEGIN
+    IF array_position(made, NULL) IS NOT NULL THEN
+        INSERT INTO keyauth.accounts (tenant, subject, budget, period, zone)
+        SELECT * FROM unnest(tenants, subjects, budgets, periods, zones) AS n
+            (tenant, subject, budget, period, zone)
+        ORDER BY 1, 2, 3, 4, 5 ON CONFLICT DO NOTHING;
+        made := keyauth.find_accounts(tenants, subjects, budgets, periods, zones);
+    END IF;
+    RETURN made;
+END
+$$;
+
 -- Reserves what a charge may come to of all its budgets, or of none. Answers with one row for
 -- each, and says in all of them what became of it: 'reserved', 'exhausted' or 'conflict'.
 CREATE FUNCTION keyauth.reserve_charge(
@@ -208,14 +227,7 @@ DECLARE
     refusing boolean[];
     became text := 'reserved';
 BEGIN
-    opened := keyauth.find_accounts(tenants, subjects, budgets, periods, zones);
-    IF array_position(opened, NULL) IS NOT NULL THEN
-        INSERT INTO keyauth.accounts (tenant, subject, budget, period, zone)
-        SELECT * FROM unnest(tenants, subjects, budgets, periods, zones) AS n
-            (tenant, subject, budget, period, zone)
-        ORDER BY 1, 2, 3, 4, 5 ON CONFLICT DO NOTHING;
-        opened := keyauth.find_accounts(tenants, subjects, budgets, periods, zones);
-    END IF;
+    opened := keyauth.make_accounts(tenants, subjects, budgets, periods, zones);
     present := keyauth.open_accounts(opened);
     SELECT * INTO known FROM keyauth.charges WHERE id = new_id;
     IF known.id IS NOT NULL AND (known.accounts <> opened OR known.amount <> new_amount) THEN
@@ -327,6 +339,40 @@ BEGIN
     RETURN QUERY SELECT 'settled', found_again + granted, charge.limits[s.at], s.used, s.reserved,
         s.overrun, s.lost, s.began_at, s.ends_at
     FROM keyauth.account_states(opened) AS s;
+END
+$$;
+
+-- Books what was made without having been reserved, as if that had been given back.
+CREATE FUNCTION keyauth.book_charge(
+    new_id text, tenants text[], subjects text[], budgets text[], periods text[], zones text[],
+    new_limits bigint[], new_soft boolean[], new_amount bigint, new_lost boolean
+)
+RETURNS TABLE (
+    outcome text, charged bigint, bound bigint, used bigint, reserved bigint, overrun bigint,
+    lost bigint, began_at timestamptz, ends_at timestamptz
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    opened CONSTANT bigint[] :=
+        keyauth.make_accounts(tenants, subjects, budgets, periods, zones);
+BEGIN
+    -- Charges are locked after accounts; one that is made has a lock as well.
+    PERFORM keyauth.open_accounts(opened);
+    INSERT INTO keyauth.charges
+        (id, accounts, limits, soft, amount, lost_when_abandoned, status, until)
+    VALUES (new_id, opened, new_limits, new_soft, new_amount, new_lost, 'given_back',
+        clock_timestamp())
+    ON CONFLICT (id) DO NOTHING;
+    IF EXISTS (SELECT FROM keyauth.charges AS c WHERE c.id = new_id
+        AND (c.accounts <> opened OR c.amount <> new_amount))
+    THEN
+        RETURN QUERY SELECT 'conflict', 0::bigint, 0::bigint, s.used, s.reserved, s.overrun,
+            s.lost, s.began_at, s.ends_at
+        FROM keyauth.account_states(opened) AS s;
+    ELSE
+        RETURN QUERY SELECT * FROM keyauth.settle_charge(new_id, new_amount);
+    END IF;
 END
 $$;
 

@@ -52,20 +52,16 @@ impl Ledger for PostgresStore {
             let statement = sqlx::query(statement.clone());
             statement.bind(charge.as_str()).bind(amount.as_fractions())
         };
-        let rows = self.rows(settle).await?;
-        let mut charged = Amount::ZERO;
-        let mut states = Vec::with_capacity(rows.len());
-        for row in &rows {
-            match row.try_get("outcome").map_err(LedgerError::unavailable)? {
-                "settled" => {}
-                "conflict" => return Err(LedgerErrorKind::Conflict.into()),
-                "unknown" => return Err(LedgerErrorKind::Unknown.into()),
-                other => return Err(nonsense(other)),
-            }
-            charged = amount_of(row, "charged")?;
-            states.push(state(row, amount_of(row, "bound")?)?);
-        }
-        Ok(Settled { charged, overrun: amount.saturating_sub(charged), states })
+        settled(&self.rows(settle).await?, amount)
+    }
+
+    async fn book(&self, charge: &NewCharge) -> Result<Settled, LedgerError> {
+        charge.check()?;
+        let statement = self
+            .schema()
+            .sql("SELECT * FROM keyauth.book_charge($6, $1, $2, $3, $4, $5, $7, $8, $9, $10)");
+        let terms = Terms::of(charge);
+        settled(&self.rows(|| terms.bind(statement.clone())).await?, charge.amount)
     }
 
     async fn states(&self, budgets: &[ChargedBudget]) -> Result<Vec<BudgetState>, LedgerError> {
@@ -96,18 +92,8 @@ impl PostgresStore {
         let statement = self.schema().sql(
             "SELECT * FROM keyauth.reserve_charge($6, $1, $2, $3, $4, $5, $7, $8, $9, $10, $11)",
         );
-        let names = Names::of(&charge.budgets);
-        let budgets = || charge.budgets.iter();
-        let limits: Vec<_> = budgets().map(|one| one.budget.limit.as_fractions()).collect();
-        let soft: Vec<_> = budgets().map(|one| !one.is_reserved_of()).collect();
-        let reserve = || {
-            let statement = names.bind(statement.clone()).bind(charge.id.as_str()).bind(&limits);
-            statement
-                .bind(&soft)
-                .bind(charge.amount.as_fractions())
-                .bind(charge.when_abandoned == WhenAbandoned::Lost)
-                .bind(interval(lasts))
-        };
+        let terms = Terms::of(charge);
+        let reserve = || terms.bind(statement.clone()).bind(interval(lasts));
         let rows = self.rows(reserve).await?;
         let mut refusing = Vec::new();
         let mut states = Vec::with_capacity(rows.len());
@@ -191,6 +177,51 @@ impl Names {
         let Self { tenants, subjects, budgets, periods, zones } = self;
         sqlx::query(statement).bind(tenants).bind(subjects).bind(budgets).bind(periods).bind(zones)
     }
+}
+
+/// A new charge, a value or column each.
+struct Terms<'c> {
+    charge: &'c NewCharge,
+    names: Names,
+    limits: Vec<i64>,
+    soft: Vec<bool>,
+}
+
+impl<'c> Terms<'c> {
+    fn of(charge: &'c NewCharge) -> Self {
+        let budgets = || charge.budgets.iter();
+        let limits = budgets().map(|one| one.budget.limit.as_fractions()).collect();
+        let soft = budgets().map(|one| !one.is_reserved_of()).collect();
+        Self { charge, names: Names::of(&charge.budgets), limits, soft }
+    }
+
+    /// A statement whose first ten values they are.
+    fn bind(&self, statement: SqlStr) -> Statement<'_> {
+        let Self { charge, names, limits, soft } = self;
+        names
+            .bind(statement)
+            .bind(charge.id.as_str())
+            .bind(limits)
+            .bind(soft)
+            .bind(charge.amount.as_fractions())
+            .bind(charge.when_abandoned == WhenAbandoned::Lost)
+    }
+}
+
+fn settled(rows: &[PgRow], amount: Amount) -> Result<Settled, LedgerError> {
+    let mut charged = Amount::ZERO;
+    let mut states = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row.try_get("outcome").map_err(LedgerError::unavailable)? {
+            "settled" => {}
+            "conflict" => return Err(LedgerErrorKind::Conflict.into()),
+            "unknown" => return Err(LedgerErrorKind::Unknown.into()),
+            other => return Err(nonsense(other)),
+        }
+        charged = amount_of(row, "charged")?;
+        states.push(state(row, amount_of(row, "bound")?)?);
+    }
+    Ok(Settled { charged, overrun: amount.saturating_sub(charged), states })
 }
 
 fn state(row: &PgRow, limit: Amount) -> Result<BudgetState, LedgerError> {

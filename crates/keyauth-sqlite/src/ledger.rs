@@ -64,20 +64,21 @@ impl Ledger for SqliteStore {
             return Err(LedgerErrorKind::Invalid.into());
         }
         let mut books = Books::open(self).await?;
-        let Some((charge, status)) = books.charge(id).await? else {
-            return Err(LedgerErrorKind::Unknown.into());
+        let (charge, status) = books.charge(id).await?.ok_or(LedgerErrorKind::Unknown)?;
+        books.settle(charge, status, amount).await
+    }
+
+    async fn book(&self, charge: &NewCharge) -> Result<Settled, LedgerError> {
+        charge.check()?;
+        let mut books = Books::open(self).await?;
+        let status = match books.charge(&charge.id).await? {
+            Some((known, _)) if !known.is_same(charge) => {
+                return Err(LedgerErrorKind::Conflict.into());
+            }
+            Some((_, status)) => status,
+            None => ChargeStatus::GivenBack,
         };
-        let mut accounts = books.take_out(&charge.budgets).await?;
-        let charged = match status {
-            ChargeStatus::Settled { amount: before, charged } if before == amount => charged,
-            ChargeStatus::Settled { .. } => return Err(LedgerErrorKind::Conflict.into()),
-            _ => accounts.settle(status, charge.amount, amount, books.now),
-        };
-        books.put_back(&accounts).await?;
-        books.write(&charge, ChargeStatus::Settled { amount, charged }).await?;
-        books.close().await?;
-        let overrun = amount.saturating_sub(charged);
-        Ok(Settled { charged, overrun, states: accounts.states() })
+        books.settle(charge.clone(), status, charge.amount).await
     }
 
     async fn states(&self, budgets: &[ChargedBudget]) -> Result<Vec<BudgetState>, LedgerError> {
@@ -179,6 +180,25 @@ impl Books {
         let row = row.fetch_optional(self.transaction.deref_mut()).await;
         let row = row.map_err(LedgerError::unavailable)?;
         row.as_ref().map(charge).transpose().map_err(LedgerError::unavailable)
+    }
+
+    async fn settle(
+        mut self,
+        charge: NewCharge,
+        status: ChargeStatus,
+        amount: Amount,
+    ) -> Result<Settled, LedgerError> {
+        let mut accounts = self.take_out(&charge.budgets).await?;
+        let charged = match status {
+            ChargeStatus::Settled { amount: before, charged } if before == amount => charged,
+            ChargeStatus::Settled { .. } => return Err(LedgerErrorKind::Conflict.into()),
+            _ => accounts.settle(status, charge.amount, amount, self.now),
+        };
+        self.put_back(&accounts).await?;
+        self.write(&charge, ChargeStatus::Settled { amount, charged }).await?;
+        self.close().await?;
+        let overrun = amount.saturating_sub(charged);
+        Ok(Settled { charged, overrun, states: accounts.states() })
     }
 
     async fn write(&mut self, new: &NewCharge, status: ChargeStatus) -> Result<(), LedgerError> {

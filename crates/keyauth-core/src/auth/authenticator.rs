@@ -8,11 +8,12 @@ use std::sync::{Arc, Once};
 use super::admission::{Admission, AuthenticatorId};
 use super::dyn_limiter::{DynLimiter, LimitFuture};
 use super::dyn_lookup::DynLookup;
+use super::dyn_meter::DynMeter;
 use super::timekeeper::Timekeeper;
 use crate::{
-    Background, Clock, Denial, KeyLookup, KeyRecord, Keyring, LimitDecision, Limited, LimitedCall,
-    Limiter, LookupError, Parsed, Peek, PresentedKey, RequestFacts, SystemClock, TryAcquire,
-    Within, admit,
+    Background, Charge, ChargeHold, Clock, Denial, KeyLookup, KeyRecord, Keyring, LimitDecision,
+    Limited, LimitedCall, Limiter, LookupError, Meter, Parsed, Peek, PresentedKey, RequestFacts,
+    SystemClock, TryAcquire, Within, admit,
 };
 
 /// A lookup under way; see [`Authenticator::find`].
@@ -68,6 +69,7 @@ struct Inner {
     keyring: Keyring,
     lookup: Arc<dyn DynLookup>,
     limiter: Option<Arc<dyn DynLimiter>>,
+    meter: Option<Arc<dyn DynMeter>>,
     time: Arc<Timekeeper>,
     limits_warning: Arc<Once>,
     budgets_warning: Arc<Once>,
@@ -83,6 +85,7 @@ impl Authenticator {
             keyring,
             lookup: Arc::new(lookup),
             limiter: None,
+            meter: None,
             time: Arc::new(Timekeeper::new(Arc::new(SystemClock::new()))),
             limits_warning: Arc::new(Once::new()),
             budgets_warning: Arc::new(Once::new()),
@@ -104,7 +107,15 @@ impl Authenticator {
         Self(Arc::new(Inner { limiter: Some(Arc::new(limiter)), ..inner }))
     }
 
-    /// Starts what lookup and limiter do beside requests, on the runtime this is called on: a
+    /// Enforces the budgets of keys, owners, groups and tenants. Without one they are not, and the
+    /// log says so when it meets one.
+    #[must_use]
+    pub fn with_meter(self, meter: impl Meter + 'static) -> Self {
+        let inner = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Inner { meter: Some(Arc::new(meter)), ..inner }))
+    }
+
+    /// Starts what lookup, limiter and meter do beside requests, on the runtime this is called on: a
     /// cache polls for changes then, and does not serve anything before.
     ///
     /// Calling it again starts nothing twice.
@@ -115,7 +126,9 @@ impl Authenticator {
     pub fn start(self) -> (Self, Background) {
         let background = self.0.lookup.start();
         let limiter = self.0.limiter.as_ref().map(|limiter| limiter.start());
+        let meter = self.0.meter.as_ref().map(|meter| meter.start());
         let background = background.and(limiter.unwrap_or_else(Background::none));
+        let background = background.and(meter.unwrap_or_else(Background::none));
         (self, background)
     }
 
@@ -204,7 +217,7 @@ impl Authenticator {
         if self.0.limiter.is_none() && !record.limits.is_empty() {
             self.warn_of_limits();
         }
-        if !record.key.budgets.is_empty() {
+        if self.0.meter.is_none() && !record.budgets.is_empty() {
             self.warn_of_budgets();
         }
         Ok(Admission::new(record, self.0.id))
@@ -228,6 +241,14 @@ impl Authenticator {
         }
     }
 
+    /// Opens what a request of an admitted key is charged to; `None` without a meter. It is booked
+    /// when the last hold is dropped.
+    #[must_use]
+    pub fn charge(&self, admission: &Admission) -> Option<(Charge, ChargeHold)> {
+        let meter = Arc::clone(self.0.meter.as_ref()?);
+        Some(Charge::open(meter, admission.shared_record()))
+    }
+
     /// Whether this authenticator, or a clone of it, made an admission.
     #[must_use]
     pub fn made(&self, admission: &Admission) -> bool {
@@ -248,8 +269,8 @@ impl Authenticator {
     fn warn_of_budgets(&self) {
         self.0.budgets_warning.call_once(|| {
             tracing::warn!(
-                "a key carries budgets, and nothing enforces them: this version of keyauth stores \
-                 them only"
+                "a key carries budgets, and nothing enforces them; give \
+                 `Authenticator::with_meter` a meter"
             );
         });
     }

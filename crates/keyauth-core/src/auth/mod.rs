@@ -5,9 +5,11 @@ mod authenticator;
 mod background;
 mod dyn_limiter;
 mod dyn_lookup;
+mod dyn_meter;
 mod timekeeper;
 
 pub use admission::Admission;
 pub use authenticator::{Authenticator, LimitStep, LookupFuture};
 pub use background::Background;
 pub use dyn_limiter::LimitFuture;
+pub(crate) use dyn_meter::DynMeter;

@@ -48,6 +48,7 @@ impl ChargedAccounts {
     }
 
     /// The accounts, to be put back.
+    #[must_use]
     pub fn accounts(&self) -> impl ExactSizeIterator<Item = &(ChargedBudget, BudgetAccount)> {
         self.0.iter()
     }

@@ -67,6 +67,26 @@ impl Books {
         self.accounts.extend(named);
     }
 
+    fn settle(
+        &mut self,
+        charge: NewCharge,
+        status: ChargeStatus,
+        amount: Amount,
+        now: Timestamp,
+    ) -> Result<Settled, LedgerError> {
+        let mut accounts = self.take_out(&charge.budgets);
+        let charged = match status {
+            ChargeStatus::Settled { amount: before, charged } if before == amount => charged,
+            ChargeStatus::Settled { .. } => return Err(LedgerErrorKind::Conflict.into()),
+            _ => accounts.settle(status, charge.amount, amount, now),
+        };
+        self.put_back(&accounts);
+        let settled = ChargeStatus::Settled { amount, charged };
+        self.charges.insert(charge.id.clone(), (charge, settled));
+        let overrun = amount.saturating_sub(charged);
+        Ok(Settled { charged, overrun, states: accounts.states() })
+    }
+
     fn close_abandoned(&mut self, now: Timestamp) {
         let charges = self.charges.values();
         let abandoned = charges.filter(|(_, status)| status.is_abandoned(now));
@@ -115,19 +135,22 @@ impl Ledger for MemoryLedger {
             return Err(LedgerErrorKind::Invalid.into());
         }
         let (mut books, now) = self.open();
-        let Some((charge, status)) = books.charges.get(id).cloned() else {
-            return Err(LedgerErrorKind::Unknown.into());
+        let known = books.charges.get(id).cloned();
+        let (charge, status) = known.ok_or(LedgerErrorKind::Unknown)?;
+        books.settle(charge, status, amount, now)
+    }
+
+    async fn book(&self, charge: &NewCharge) -> Result<Settled, LedgerError> {
+        charge.check()?;
+        let (mut books, now) = self.open();
+        let status = match books.charges.get(&charge.id) {
+            Some((known, _)) if !known.is_same(charge) => {
+                return Err(LedgerErrorKind::Conflict.into());
+            }
+            Some((_, status)) => *status,
+            None => ChargeStatus::GivenBack,
         };
-        let mut accounts = books.take_out(&charge.budgets);
-        let charged = match status {
-            ChargeStatus::Settled { amount: before, charged } if before == amount => charged,
-            ChargeStatus::Settled { .. } => return Err(LedgerErrorKind::Conflict.into()),
-            _ => accounts.settle(status, charge.amount, amount, now),
-        };
-        books.put_back(&accounts);
-        books.charges.insert(id.clone(), (charge, ChargeStatus::Settled { amount, charged }));
-        let overrun = amount.saturating_sub(charged);
-        Ok(Settled { charged, overrun, states: accounts.states() })
+        books.settle(charge.clone(), status, charge.amount, now)
     }
 
     async fn states(&self, budgets: &[ChargedBudget]) -> Result<Vec<BudgetState>, LedgerError> {

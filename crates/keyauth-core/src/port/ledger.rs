@@ -80,6 +80,15 @@ pub trait Ledger: Debug + Send + Sync {
         amount: Amount,
     ) -> impl Future<Output = Result<Settled, LedgerError>> + Send;
 
+    /// Books what was made without having been reserved, as if that had been given back: as much is
+    /// used of hard budgets as all of them have room for, and the rest is overrun.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](Ledger::reserve) and [`settle`](Ledger::settle), of which it is both.
+    fn book(&self, charge: &NewCharge)
+    -> impl Future<Output = Result<Settled, LedgerError>> + Send;
+
     /// How budgets stand, in their order.
     ///
     /// # Errors

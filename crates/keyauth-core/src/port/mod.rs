@@ -8,6 +8,7 @@ mod hints;
 mod ledger;
 mod limiter;
 mod lookup;
+mod meter;
 mod observers;
 mod propagation;
 mod shared_cache;
@@ -32,6 +33,9 @@ pub use limiter::{
     TryAcquire, Within,
 };
 pub use lookup::{KeyLookup, Peek};
+pub use meter::{
+    Exhausted, Meter, MeteredCharge, Reservation, ReserveDecision, Settle, TryReserve,
+};
 pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};
 pub use shared_cache::{SharedCache, SharedEntry};

@@ -206,6 +206,25 @@ pub async fn what_comes_to_more_is_charged_as_far_as_there_is_room<L: Ledger>(le
     }
 }
 
+/// What was made without having been reserved is charged as far as there is room, and once.
+pub async fn what_was_not_reserved_is_booked_as_far_as_there_is_room<L: Ledger>(ledger: L) {
+    let (wide, tight) = (total(100), total(10));
+    let running = charge(&[&tight], units(3));
+    reserve(&ledger, &running).await.expect("room");
+    let made = charge(&[&wide, &tight], units(8));
+    for _ in 0..2 {
+        let booked = ledger.book(&made).await.expect("booked");
+        assert_eq!((booked.charged, booked.overrun), (units(7), units(1)));
+        check(&ledger, &wide, 7, 0).await;
+        check(&ledger, &tight, 7, 3).await;
+    }
+    let other = ledger.book(&NewCharge { amount: units(9), ..made }).await;
+    assert_eq!(other.expect_err("another amount").kind(), LedgerErrorKind::Conflict);
+    let booked = ledger.book(&running).await.expect("it is reserved");
+    assert_eq!(booked.charged, units(3));
+    check(&ledger, &tight, 10, 0).await;
+}
+
 /// A soft budget refuses where it is used up, and is charged whatever it comes to.
 pub async fn soft_budgets_are_charged_whatever_it_comes_to<L: Ledger>(ledger: L) {
     let soft = Budget::new(units(10), BudgetWindow::Total).in_mode(BudgetMode::Soft);

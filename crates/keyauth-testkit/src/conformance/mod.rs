@@ -145,6 +145,7 @@ macro_rules! ledger_conformance {
             a_charge_is_made_of_all_its_budgets_or_of_none,
             what_is_asked_twice_is_done_once,
             what_comes_to_more_is_charged_as_far_as_there_is_room,
+            what_was_not_reserved_is_booked_as_far_as_there_is_room,
             soft_budgets_are_charged_whatever_it_comes_to,
             reservations_come_back_when_nobody_renews_them,
             what_is_lost_counts_as_used,

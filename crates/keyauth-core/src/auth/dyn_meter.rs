@@ -1,0 +1,39 @@
+//! The object-safe twin of [`Meter`].
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::{Background, LedgerError, Meter, MeteredCharge, ReserveDecision, TryReserve};
+
+pub(crate) type ReserveFuture =
+    Pin<Box<dyn Future<Output = Result<ReserveDecision, LedgerError>> + Send>>;
+
+/// [`Meter`] behind a pointer, so that no type parameter reaches the user's types.
+pub(crate) trait DynMeter: Debug + Send + Sync {
+    fn try_reserve(&self, charge: &MeteredCharge) -> TryReserve;
+
+    fn reserve(self: Arc<Self>, charge: MeteredCharge) -> ReserveFuture;
+
+    fn book(&self, charge: MeteredCharge);
+
+    fn start(&self) -> Background;
+}
+
+impl<M: Meter + 'static> DynMeter for M {
+    fn try_reserve(&self, charge: &MeteredCharge) -> TryReserve {
+        Meter::try_reserve(self, charge)
+    }
+
+    fn reserve(self: Arc<Self>, charge: MeteredCharge) -> ReserveFuture {
+        Box::pin(async move { Meter::reserve(&*self, charge).await })
+    }
+
+    fn book(&self, charge: MeteredCharge) {
+        Meter::book(self, charge);
+    }
+
+    fn start(&self) -> Background {
+        Meter::start(self)
+    }
+}

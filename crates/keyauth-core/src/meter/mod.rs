@@ -1,0 +1,6 @@
+//! What one request costs.
+
+mod charge;
+mod tally;
+
+pub use charge::{Charge, ChargeHold};
