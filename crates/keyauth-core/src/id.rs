@@ -115,8 +115,8 @@ impl ChargeId {
     /// # Errors
     ///
     /// Where the operating system gives no randomness.
-    pub(crate) fn generate(now: Timestamp) -> Result<Self, getrandom::Error> {
-        Ok(Self(uuid(now)?.to_string().into()))
+    pub fn generate(now: Timestamp) -> Result<Self, std::io::Error> {
+        Ok(Self(uuid(now).map_err(std::io::Error::other)?.to_string().into()))
     }
 }
 

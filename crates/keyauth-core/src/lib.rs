@@ -67,11 +67,12 @@ pub use port::{
     Beats, BudgetState, Change, ChangeFeed, ChangeObserver, ChangeObservers, ChargedBudget, Clock,
     Continuity, Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard, Hints, Instance,
     KeyLookup, KeyPage, KeyStore, LeaseTurn, LeasedFrom, Ledger, LedgerError, LedgerErrorKind,
-    LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter, MeteredCharge, NewCharge,
-    Origin, OwnedCall, Peek, Propagation, Reservation, ReserveDecision, Reserved, SealKey, Seed,
-    Settle, Settled, SharedCache, SharedDecision, SharedEntry, SharedLease, SharedLeaseQuestion,
-    SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SilentInstance, Slots, Subject,
-    SystemClock, TryAcquire, TryReserve, UnusedLease, UsageSums, WhenAbandoned, Within,
+    LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter, MeteredCharge, NamedBy,
+    NewCharge, Origin, OwnedCall, Peek, Propagation, Reservation, ReserveDecision, Reserved,
+    SealKey, Seed, Settle, Settled, SharedCache, SharedDecision, SharedEntry, SharedLease,
+    SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SilentInstance,
+    Slots, Subject, SystemClock, TryAcquire, TryReserve, UnusedLease, UsageSums, WhenAbandoned,
+    Within,
 };
 pub use record::{
     Amount, AppliedBudget, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys,

@@ -120,7 +120,8 @@ BEGIN
     FROM unnest(charge.accounts, charge.soft) AS p (account, soft)
     WHERE a.id = p.account;
     UPDATE keyauth.charges
-        SET status = CASE WHEN lost_when_abandoned THEN 'lost' ELSE 'given_back' END
+        SET status = CASE WHEN charge.lost_when_abandoned THEN 'lost' ELSE 'given_back' END,
+            until = least(until, present)
         WHERE id = charge.id;
 END
 $$;
@@ -303,10 +304,15 @@ BEGIN
         PERFORM keyauth.abandon_charge(charge, present);
         SELECT * INTO charge FROM keyauth.charges WHERE id = settled_id;
     END IF;
-    IF charge.status = 'settled' THEN
+    IF charge.status = 'reserved' AND came_to = 0 THEN
+        -- Nothing was made of it.
+        charge.lost_when_abandoned := false;
+        PERFORM keyauth.abandon_charge(charge, present);
+    END IF;
+    IF charge.status = 'settled' OR came_to = 0 THEN
         RETURN QUERY SELECT
-            CASE WHEN charge.settled = came_to THEN 'settled' ELSE 'conflict' END, charge.charged,
-            charge.limits[s.at], s.used, s.reserved, s.overrun, s.lost, s.began_at, s.ends_at
+            CASE WHEN coalesce(charge.settled, 0) = came_to THEN 'settled' ELSE 'conflict' END,
+            coalesce(charge.charged, 0), charge.limits[s.at], s.used, s.reserved, s.overrun, s.lost, s.began_at, s.ends_at
         FROM keyauth.account_states(opened) AS s;
         RETURN;
     END IF;

@@ -189,14 +189,11 @@ impl Books {
         amount: Amount,
     ) -> Result<Settled, LedgerError> {
         let mut accounts = self.take_out(&charge.budgets).await?;
-        let charged = match status {
-            ChargeStatus::Settled { amount: before, charged } if before == amount => charged,
-            ChargeStatus::Settled { .. } => return Err(LedgerErrorKind::Conflict.into()),
-            _ => accounts.settle(status, charge.amount, amount, self.now),
-        };
+        let status = accounts.settle(status, charge.amount, amount, self.now)?;
         self.put_back(&accounts).await?;
-        self.write(&charge, ChargeStatus::Settled { amount, charged }).await?;
+        self.write(&charge, status).await?;
         self.close().await?;
+        let charged = status.charged();
         let overrun = amount.saturating_sub(charged);
         Ok(Settled { charged, overrun, states: accounts.states() })
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use keyauth_core::Slots;
+use keyauth_core::{ChargeHold, Slots};
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -24,19 +24,28 @@ pin_project! {
     #[project = KindProjection]
     #[derive(Debug)]
     enum Kind<B> {
-        Service { #[pin] body: B, slots: Option<Slots> },
+        Service { #[pin] body: B, held: Held },
         Refusal { body: Bytes },
     }
 }
 
+/// What is given back, and booked, when a call has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// Its places among those at once.
+    pub(crate) slots: Option<Slots>,
+    /// What it is charged.
+    pub(crate) charge: Option<ChargeHold>,
+}
+
 impl<B> ResponseBody<B> {
-    pub(crate) const fn service(body: B) -> Self {
-        Self { kind: Kind::Service { body, slots: None } }
+    pub(crate) fn service(body: B) -> Self {
+        Self::holding(body, Held::default())
     }
 
     /// The service's body, whose call is under way until it ends.
-    pub(crate) const fn holding(body: B, slots: Option<Slots>) -> Self {
-        Self { kind: Kind::Service { body, slots } }
+    pub(crate) const fn holding(body: B, held: Held) -> Self {
+        Self { kind: Kind::Service { body, held } }
     }
 
     pub(crate) const fn refusal(body: Bytes) -> Self {
@@ -53,7 +62,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProjection::Service { mut body, slots } => {
+            KindProjection::Service { mut body, held } => {
                 let frame = body.as_mut().poll_frame(cx);
                 let goes_on = match &frame {
                     Poll::Pending => true,
@@ -62,7 +71,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
                     Poll::Ready(_) => false,
                 };
                 if !goes_on {
-                    *slots = None;
+                    *held = Held::default();
                 }
                 frame
             }

@@ -1,15 +1,17 @@
 //! What becomes of a request: the steps before the service is called.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::Request;
 use keyauth_core::{
-    Denial, Guard, KeyRecord, LimitDecision, LimitFuture, LimitStep, LookupError, LookupFuture,
-    Parsed, Peek, RequestFacts, Slots,
+    Amount, Denial, Exhausted, Guard, KeyRecord, LedgerError, LimitDecision, LimitFuture,
+    LimitStep, LookupError, LookupFuture, Parsed, Peek, RequestFacts, Slots,
 };
 use tracing::Span;
 
 use crate::address::network;
+use crate::charge::{Charge, Open};
 use crate::layer::{Foreign, Settings, Strangers};
 use crate::limits::{LimitHeaders, tell};
 use crate::refusal::{Reason, Refusal, Shape};
@@ -33,7 +35,12 @@ pub(crate) enum Wait {
     Record(LookupFuture),
     /// The decision over the limits of whom it was admitted for.
     Limits(LimitFuture, Principal),
+    /// The decision over the budgets, once it is within its limits.
+    Budgets(ReserveFuture, Principal, Permit),
 }
+
+pub(crate) type ReserveFuture =
+    Pin<Box<dyn Future<Output = Result<Result<(), Exhausted>, LedgerError>> + Send>>;
 
 /// What has become of a request that waited, or did not need to.
 pub(crate) enum Cleared {
@@ -43,18 +50,23 @@ pub(crate) enum Cleared {
     Wait(Wait),
 }
 
-/// What a request within its limits takes along.
+/// What a request within its limits and budgets takes along.
 #[derive(Default)]
 pub(crate) struct Permit {
     /// Its places among those at once.
     pub(crate) slots: Option<Slots>,
     /// How the limits stand, for the response to tell.
     pub(crate) told: LimitHeaders,
+    /// What it is charged.
+    pub(crate) charge: Option<Open>,
 }
 
 impl Permit {
-    /// Gives the handler its places, which it may keep for longer.
+    /// Gives the handler its charge, and its places, which it may keep for longer.
     pub(crate) fn tell_handler<B>(&self, request: &mut Request<B>) {
+        if let Some(Open { charge, .. }) = &self.charge {
+            request.extensions_mut().insert(charge.clone());
+        }
         let Some(slots) = &self.slots else { return };
         // With those of a layer further out, which it is to keep as well.
         let extensions = request.extensions_mut();
@@ -104,6 +116,7 @@ impl Settings {
             return Step::Pass(Place::KnownToCaches, Permit::default());
         }
         request.extensions_mut().remove::<Principal>();
+        request.extensions_mut().remove::<Charge>();
         self.mark_sensitive(request);
         let head = RequestHead::of(request);
         if self.skip.as_ref().is_some_and(|skip| skip(&head)) {
@@ -185,32 +198,31 @@ impl Settings {
         let cost = self.cost.as_ref().map_or(1, |cost| cost(&RequestHead::of(request)));
         match self.auth.limit(&principal, cost, self.telling.on_success) {
             LimitStep::Ask(decision) => Ok(Cleared::Wait(Wait::Limits(decision, principal))),
-            LimitStep::Decided(decision) => {
-                self.limited(request, principal, Ok(decision), span).map(Cleared::Pass)
-            }
+            LimitStep::Decided(decision) => self.limited(request, principal, Ok(decision), span),
         }
     }
 
-    /// Decides once the limits have, and puts the principal into the request.
+    /// Decides once the limits have.
     pub(crate) fn limited<B>(
         &self,
         request: &mut Request<B>,
         principal: Principal,
         decision: Result<LimitDecision, LookupError>,
         span: &Span,
-    ) -> Result<Permit, Refusal> {
+    ) -> Result<Cleared, Refusal> {
         let record = principal.record();
         match decision {
             Ok(LimitDecision::Within(within)) => {
-                observe::admitted(span, &principal);
                 let told = match within.states.as_slice() {
                     [] => LimitHeaders::new(),
                     states => tell(&record.limits, states, self.telling).0,
                 };
-                request.extensions_mut().insert(principal);
-                let permit = Permit { slots: within.slots, told };
-                permit.tell_handler(request);
-                Ok(permit)
+                let charge = self.auth.charge(&principal).map(|(charge, hold)| Open {
+                    charge: Charge::new(charge, self.shape(request)),
+                    hold,
+                });
+                let permit = Permit { slots: within.slots, told, charge };
+                Ok(self.price(request, principal, permit, span))
             }
             Ok(LimitDecision::Exceeded(exceeded)) => {
                 let denial = exceeded.denial;
@@ -223,6 +235,67 @@ impl Settings {
                 Err(self.refusal(request, error.kind()))
             }
         }
+    }
+
+    /// Has the budgets decide, where the request has a price.
+    fn price<B>(
+        &self,
+        request: &mut Request<B>,
+        principal: Principal,
+        permit: Permit,
+        span: &Span,
+    ) -> Cleared {
+        let head = RequestHead::of(request);
+        let price = self.price.as_ref().map_or(Amount::ZERO, |price| price(&head));
+        let budgeted = !principal.record().budgets.is_empty() && price != Amount::ZERO;
+        match permit.charge.as_ref().filter(|_| budgeted) {
+            Some(Open { charge, .. }) => {
+                let charge = charge.clone();
+                // The core's own, whose answer is not yet a refusal.
+                let reserve = Box::pin(async move { (*charge).reserve(price).await });
+                Cleared::Wait(Wait::Budgets(reserve, principal, permit))
+            }
+            None => Cleared::Pass(self.pass(request, principal, permit, span)),
+        }
+    }
+
+    /// Decides once the budgets have.
+    pub(crate) fn reserved<B>(
+        &self,
+        request: &mut Request<B>,
+        principal: Principal,
+        permit: Permit,
+        decision: Result<Result<(), Exhausted>, LedgerError>,
+        span: &Span,
+    ) -> Result<Permit, Refusal> {
+        let refused = permit.charge.as_ref().map_or(Ok(()), |open| open.charge.refuse(decision));
+        match refused {
+            Ok(()) => Ok(self.pass(request, principal, permit, span)),
+            Err(refusal) => {
+                match refusal.reason() {
+                    Reason::Denied(denial) => {
+                        let head = RequestHead::of(request);
+                        observe::denied(span, denial, Some(principal.record()), &head);
+                    }
+                    Reason::Unanswered(kind) => observe::undecided(span, kind),
+                }
+                Err(refusal.told())
+            }
+        }
+    }
+
+    /// Puts the principal into the request, and what else its handler may want.
+    fn pass<B>(
+        &self,
+        request: &mut Request<B>,
+        principal: Principal,
+        permit: Permit,
+        span: &Span,
+    ) -> Permit {
+        observe::admitted(span, &principal);
+        request.extensions_mut().insert(principal);
+        permit.tell_handler(request);
+        permit
     }
 
     fn judge(&self, head: &RequestHead<'_>, record: Arc<KeyRecord>) -> Result<Principal, Denial> {
@@ -326,8 +399,11 @@ impl Settings {
     }
 
     fn refusal<B>(&self, request: &Request<B>, reason: impl Into<Reason>) -> Refusal {
-        let shape = if self.http_only { Shape::Http } else { Shape::of(&RequestHead::of(request)) };
-        Refusal::new(reason, shape).told()
+        Refusal::new(reason, self.shape(request)).told()
+    }
+
+    fn shape<B>(&self, request: &Request<B>) -> Shape {
+        if self.http_only { Shape::Http } else { Shape::of(&RequestHead::of(request)) }
     }
 }
 

@@ -8,9 +8,9 @@ use http::header::{
 };
 use http::{Response, response};
 
-use keyauth_core::Slots;
-
 use crate::ResponseBody;
+use crate::body::Held;
+use crate::charge::Open;
 use crate::decide::{Permit, Place};
 use crate::layer::Settings;
 use crate::refusal::{Refusal, Shape, Style};
@@ -42,23 +42,39 @@ impl Finish {
         if self.place == Place::UnknownToCaches {
             mark_private(&mut parts.headers);
         }
-        let slots = take_along(std::mem::take(&mut self.permit), &mut parts);
+        let held = take_along(std::mem::take(&mut self.permit), &mut parts);
         match self.settings.as_ref().and_then(|settings| restyled(&parts, settings)) {
             Some(refused) => refused.map(ResponseBody::refusal),
-            None => Response::from_parts(parts, ResponseBody::holding(body, slots)),
+            None => Response::from_parts(parts, ResponseBody::holding(body, held)),
         }
     }
 }
 
 /// Tells in a response how limits stand, and gives what its body is to hold.
-pub(crate) fn take_along(permit: Permit, parts: &mut response::Parts) -> Option<Slots> {
+pub(crate) fn take_along(permit: Permit, parts: &mut response::Parts) -> Held {
+    let Permit { slots, told, charge } = permit;
+    let refusal = parts.extensions.get::<Refusal>();
+    let charge = charge.map(|Open { hold, .. }| hold);
+    // What was refused further in has cost nothing, and neither has what failed.
+    if let Some(hold) = charge.as_ref().filter(|_| refusal.is_none() && !has_failed(parts)) {
+        hold.charge().answered();
+    }
     // A refusal by a limit further in tells of that one.
-    if !parts.extensions.get::<Refusal>().is_some_and(Refusal::tells_limits) {
-        for (name, value) in permit.told {
+    if !refusal.is_some_and(Refusal::tells_limits) {
+        for (name, value) in told {
             parts.headers.insert(name, value);
         }
     }
-    permit.slots
+    Held { slots, charge }
+}
+
+/// Whether a service says that it is its own fault: a status of 500 or above, or one of those that
+/// gRPC has for it (unknown, unimplemented, internal, unavailable, data loss) in headers that are
+/// trailers at once.
+fn has_failed(parts: &response::Parts) -> bool {
+    const FAULTS: [&str; 5] = ["2", "12", "13", "14", "15"];
+    let grpc = parts.headers.get("grpc-status").and_then(|status| status.to_str().ok());
+    parts.status.is_server_error() || grpc.is_some_and(|status| FAULTS.contains(&status))
 }
 
 /// A refusal from further in by this layer's words, with what other layers added to it.

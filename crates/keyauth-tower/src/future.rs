@@ -94,8 +94,14 @@ impl<S, B> Waiting<S, B> {
                     }
                     Wait::Limits(decision, principal) => {
                         let decision = ready!(decision.as_mut().poll(cx));
-                        let limited = settings.limited(request, principal.clone(), decision, span);
-                        limited.map(Cleared::Pass)
+                        settings.limited(request, principal.clone(), decision, span)
+                    }
+                    Wait::Budgets(decision, principal, permit) => {
+                        let decision = ready!(decision.as_mut().poll(cx));
+                        let (principal, permit) = (principal.clone(), std::mem::take(permit));
+                        let reserved =
+                            settings.reserved(request, principal, permit, decision, span);
+                        reserved.map(Cleared::Pass)
                     }
                 };
                 match cleared {

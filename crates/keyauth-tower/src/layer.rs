@@ -5,7 +5,7 @@ use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use http::Response;
-use keyauth_core::{Authenticator, Guard};
+use keyauth_core::{Amount, Authenticator, Guard};
 use tower_layer::Layer;
 
 use crate::limits::Telling;
@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) style: Style,
     pub(crate) skip: Option<Arc<Skip>>,
     pub(crate) cost: Option<Arc<Cost>>,
+    pub(crate) price: Option<Arc<Price>>,
     pub(crate) telling: Telling,
     pub(crate) peer_warning: Arc<Once>,
     pub(crate) guard_warning: Arc<Once>,
@@ -45,6 +46,7 @@ pub(crate) struct Settings {
 
 type Skip = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 type Cost = dyn Fn(&RequestHead<'_>) -> u64 + Send + Sync;
+type Price = dyn Fn(&RequestHead<'_>) -> Amount + Send + Sync;
 
 /// What becomes of requests without a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,7 @@ impl KeyAuthLayer {
             style: Style::default(),
             skip: None,
             cost: None,
+            price: None,
             telling: Telling::default(),
             peer_warning: Arc::new(Once::new()),
             guard_warning: Arc::new(Once::new()),
@@ -154,6 +157,21 @@ impl KeyAuthLayer {
         F: Fn(&RequestHead<'_>) -> u64 + Send + Sync + 'static,
     {
         self.change(|settings| settings.cost = Some(Arc::new(cost)))
+    }
+
+    /// Says what a request is charged to budgets: reserved before the service is called, and charged
+    /// as far as the service does not [count](crate::Charge) otherwise. What costs nothing is let
+    /// through even where budgets are used up; that is also how it is without this, for handlers
+    /// that reserve by themselves what they know better.
+    ///
+    /// It takes effect where the authenticator has a
+    /// [meter](keyauth_core::Authenticator::with_meter).
+    #[must_use]
+    pub fn with_price<F>(self, price: F) -> Self
+    where
+        F: Fn(&RequestHead<'_>) -> Amount + Send + Sync + 'static,
+    {
+        self.change(|settings| settings.price = Some(Arc::new(price)))
     }
 
     /// Tells how limits stand in every response, in the fields `RateLimit` and
@@ -246,6 +264,7 @@ impl fmt::Debug for Settings {
             .field("guard", &self.guard)
             .field("skip", &self.skip.is_some())
             .field("cost", &self.cost.is_some())
+            .field("price", &self.price.is_some())
             .field("telling", &self.telling)
             .finish()
     }

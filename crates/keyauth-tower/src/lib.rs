@@ -49,6 +49,7 @@
 
 mod address;
 mod body;
+mod charge;
 mod decide;
 #[cfg(feature = "axum")]
 mod extract;
@@ -68,6 +69,7 @@ mod token;
 
 pub use address::{ClientAddress, ForwardingHeader, PeerAddress};
 pub use body::ResponseBody;
+pub use charge::Charge;
 pub use future::ResponseFuture;
 pub use head::RequestHead;
 pub use layer::KeyAuthLayer;

@@ -2,7 +2,7 @@
 //!
 //! Keys never appear; what names one here is its id.
 
-use keyauth_core::{Denial, KeyRecord, LookupError};
+use keyauth_core::{Denial, KeyRecord, LedgerError, LookupError, LookupErrorKind};
 use tracing::Span;
 
 use crate::{Principal, RequestHead};
@@ -39,6 +39,11 @@ pub(crate) fn unanswered(span: &Span, error: &LookupError) {
     record(span, "unanswered", error.kind().code(), None);
     let source = std::error::Error::source(error).map(tracing::field::display);
     tracing::warn!(code = error.kind().code(), source, "{error}");
+}
+
+/// The same, where the log has said why.
+pub(crate) fn undecided(span: &Span, kind: LookupErrorKind) {
+    record(span, "unanswered", kind.code(), None);
 }
 
 pub(crate) fn anonymous(span: &Span) {
@@ -96,6 +101,21 @@ pub(crate) fn limited(denial: Denial) {
 pub(crate) fn unlimited(error: &LookupError) {
     let source = std::error::Error::source(error).map(tracing::field::display);
     tracing::warn!(code = error.kind().code(), source, "limits could not be asked for: {error}");
+}
+
+/// Nobody has said whether budgets have room.
+pub(crate) fn uncharged(error: &LedgerError) {
+    let source = std::error::Error::source(error).map(tracing::field::display);
+    tracing::warn!(source, "budgets could not be asked for: {error}");
+}
+
+/// Says what is missing where a handler charges and nobody books that.
+#[cfg(feature = "axum")]
+pub(crate) fn no_meter() {
+    tracing::warn!(
+        "a handler wants to charge, and nobody books that; give the layer's authenticator a meter, \
+         with `Authenticator::with_meter`"
+    );
 }
 
 /// Says once what is missing where a guard cannot tell clients apart.

@@ -1,7 +1,9 @@
 //! All accounts of one charge.
 
 use super::BudgetAccount;
-use crate::{Amount, BudgetState, ChargedBudget, Timestamp, WhenAbandoned};
+use crate::{
+    Amount, BudgetState, ChargedBudget, LedgerError, LedgerErrorKind, Timestamp, WhenAbandoned,
+};
 
 /// The accounts that one charge is charged to, taken out of the books together.
 ///
@@ -37,6 +39,15 @@ impl ChargeStatus {
     #[must_use]
     pub fn is_abandoned(self, now: Timestamp) -> bool {
         matches!(self, Self::Reserved { until } if until <= now)
+    }
+
+    /// How much of it was settled and charged.
+    #[must_use]
+    pub const fn charged(self) -> Amount {
+        match self {
+            Self::Settled { charged, .. } => charged,
+            _ => Amount::ZERO,
+        }
     }
 }
 
@@ -95,22 +106,32 @@ impl ChargedAccounts {
         ChargeStatus::Lost
     }
 
-    /// Books what a charge came to, of which so much was reserved. Says how much is charged.
+    /// Books what a charge came to, of which so much was reserved. At nothing it is given back.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](LedgerErrorKind::Conflict) where it was settled by another amount.
     pub fn settle(
         &mut self,
         was: ChargeStatus,
         reserved: Amount,
         amount: Amount,
         now: Timestamp,
-    ) -> Amount {
+    ) -> Result<ChargeStatus, LedgerError> {
         let found = match was {
+            ChargeStatus::Settled { amount: before, .. } if before == amount => return Ok(was),
+            ChargeStatus::Settled { .. } => return Err(LedgerErrorKind::Conflict.into()),
+            ChargeStatus::Reserved { .. } if amount == Amount::ZERO => {
+                return Ok(self.abandon(reserved, WhenAbandoned::GivenBack, now));
+            }
+            _ if amount == Amount::ZERO => return Ok(was),
             ChargeStatus::Reserved { .. } => {
                 self.release(reserved);
                 Amount::ZERO
             }
+            ChargeStatus::GivenBack => Amount::ZERO,
             // What was lost is used already; how much of it was spent is known now.
             ChargeStatus::Lost => amount.min(reserved),
-            _ => Amount::ZERO,
         };
         let further = amount.saturating_sub(found);
         let hard = self.0.iter().filter(|(charged, _)| charged.is_reserved_of());
@@ -123,7 +144,7 @@ impl ChargedAccounts {
             account.overrun = account.overrun.saturating_add(further.saturating_sub(more));
             account.lost = account.lost.saturating_sub(found.min(account.lost));
         }
-        found.saturating_add(granted)
+        Ok(ChargeStatus::Settled { amount, charged: found.saturating_add(granted) })
     }
 
     fn release(&mut self, amount: Amount) {

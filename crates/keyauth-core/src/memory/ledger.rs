@@ -75,14 +75,10 @@ impl Books {
         now: Timestamp,
     ) -> Result<Settled, LedgerError> {
         let mut accounts = self.take_out(&charge.budgets);
-        let charged = match status {
-            ChargeStatus::Settled { amount: before, charged } if before == amount => charged,
-            ChargeStatus::Settled { .. } => return Err(LedgerErrorKind::Conflict.into()),
-            _ => accounts.settle(status, charge.amount, amount, now),
-        };
+        let status = accounts.settle(status, charge.amount, amount, now)?;
         self.put_back(&accounts);
-        let settled = ChargeStatus::Settled { amount, charged };
-        self.charges.insert(charge.id.clone(), (charge, settled));
+        self.charges.insert(charge.id.clone(), (charge, status));
+        let charged = status.charged();
         let overrun = amount.saturating_sub(charged);
         Ok(Settled { charged, overrun, states: accounts.states() })
     }

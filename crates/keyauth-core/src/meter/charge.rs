@@ -7,7 +7,7 @@ use super::tally::{Booking, Tally};
 use crate::auth::DynMeter;
 use crate::{
     Amount, ChargeId, Clock, Exhausted, KeyRecord, LedgerError, LedgerErrorKind, MeteredCharge,
-    ReserveDecision, SystemClock, TryReserve,
+    NamedBy, ReserveDecision, SystemClock, TryReserve,
 };
 
 /// What one request is charged: reserved beforehand, counted on the way, and booked when it ends.
@@ -64,7 +64,7 @@ impl Charge {
     /// [`Unavailable`](crate::LedgerErrorKind::Unavailable).
     pub async fn reserve(&self, amount: Amount) -> Result<Result<(), Exhausted>, LedgerError> {
         let id = ChargeId::generate(SystemClock::new().now()).map_err(LedgerError::unavailable)?;
-        self.reserve_as(id, amount).await
+        self.reserve_named(id, NamedBy::Nobody, amount).await
     }
 
     /// The same by a name that the application has for what is charged, so that it is charged once
@@ -82,6 +82,15 @@ impl Charge {
         id: ChargeId,
         amount: Amount,
     ) -> Result<Result<(), Exhausted>, LedgerError> {
+        self.reserve_named(id, NamedBy::Application, amount).await
+    }
+
+    async fn reserve_named(
+        &self,
+        id: ChargeId,
+        named_by: NamedBy,
+        amount: Amount,
+    ) -> Result<Result<(), Exhausted>, LedgerError> {
         let Open { meter, record, .. } = &*self.0;
         if amount < Amount::ZERO {
             return Err(LedgerErrorKind::Invalid.into());
@@ -90,7 +99,7 @@ impl Charge {
             return Ok(Ok(()));
         }
         let amount = record.rate_multiplier.apply(amount);
-        let charge = MeteredCharge { id, record: Arc::clone(record), amount };
+        let charge = MeteredCharge { id, named_by, record: Arc::clone(record), amount };
         let decision = match meter.try_reserve(&charge) {
             TryReserve::Decided(decision) => decision,
             TryReserve::Ask => Arc::clone(meter).reserve(charge).await?,
@@ -183,8 +192,8 @@ impl Drop for ChargeHold {
         }
         match ChargeId::generate(SystemClock::new().now()) {
             Ok(id) => {
-                let record = Arc::clone(record);
-                meter.book(MeteredCharge { id, record, amount: unreserved });
+                let (record, named_by) = (Arc::clone(record), NamedBy::Nobody);
+                meter.book(MeteredCharge { id, named_by, record, amount: unreserved });
             }
             Err(error) => {
                 tracing::error!(key = %record.key.id, %unreserved, "{error}");

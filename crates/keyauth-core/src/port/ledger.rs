@@ -61,8 +61,8 @@ pub trait Ledger: Debug + Send + Sync {
         lasts: Duration,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
-    /// Books what a charge came to, and gives back the rest of what was reserved; all of it at
-    /// zero.
+    /// Books what a charge came to, and gives back the rest of what was reserved. At zero all of it
+    /// is given back, and the same charge can be reserved again.
     ///
     /// Where it came to more, or what was reserved is over, as much is used of hard budgets as all
     /// of them have room for. What is beyond is told as [overrun](Settled::overrun), and booked as

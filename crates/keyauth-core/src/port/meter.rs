@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Amount, AppliedBudget, Background, ChargeId, KeyRecord, LedgerError};
+use crate::{Amount, Background, ChargeId, KeyRecord, LedgerError};
 
 /// Has budgets decide about what a request may cost, and books what it came to.
 ///
@@ -48,10 +48,22 @@ pub trait Meter: Debug + Send + Sync {
 pub struct MeteredCharge {
     /// Its name.
     pub id: ChargeId,
+    /// Who has named it.
+    pub named_by: NamedBy,
     /// Whose request, and the budgets that it is charged to.
     pub record: Arc<KeyRecord>,
     /// How much.
     pub amount: Amount,
+}
+
+/// Who has given a charge its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nobody else")]
+pub enum NamedBy {
+    /// It was made up, and nobody will try it again.
+    Nobody,
+    /// The application, which may try it again, here or elsewhere: the ledger must know of it.
+    Application,
 }
 
 /// What can be said at once.
@@ -77,8 +89,8 @@ pub enum ReserveDecision {
 /// Budgets that have too little left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exhausted {
-    /// Which ones.
-    pub budgets: Vec<AppliedBudget>,
+    /// Which ones, by their places in the record.
+    pub budgets: Vec<usize>,
     /// When all of them have begun anew; `None` where one of them never does.
     pub retry_after: Option<Duration>,
 }

@@ -34,7 +34,7 @@ pub use limiter::{
 };
 pub use lookup::{KeyLookup, Peek};
 pub use meter::{
-    Exhausted, Meter, MeteredCharge, Reservation, ReserveDecision, Settle, TryReserve,
+    Exhausted, Meter, MeteredCharge, NamedBy, Reservation, ReserveDecision, Settle, TryReserve,
 };
 pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};

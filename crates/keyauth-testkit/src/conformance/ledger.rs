@@ -180,6 +180,19 @@ pub async fn what_is_asked_twice_is_done_once<L: Ledger>(ledger: L) {
     }
     check(&ledger, &budget, 7, 0).await;
     check(&ledger, &other, 0, 0).await;
+    // What nothing was made of can be tried again by the same name.
+    let again = charge(&[&budget], units(20));
+    for _ in 0..2 {
+        reserve(&ledger, &again).await.expect("room");
+        check(&ledger, &budget, 7, 20).await;
+        for _ in 0..2 {
+            assert_eq!(settle(&ledger, &again, Amount::ZERO).await.charged, Amount::ZERO);
+            check(&ledger, &budget, 7, 0).await;
+        }
+    }
+    reserve(&ledger, &again).await.expect("room");
+    assert_eq!(settle(&ledger, &again, units(20)).await.charged, units(20));
+    check(&ledger, &budget, 27, 0).await;
     let nobody = ChargeId::new(unique("nobody")).expect("an id");
     let unknown = ledger.settle(&nobody, units(1)).await.expect_err("nobody's");
     assert_eq!(unknown.kind(), LedgerErrorKind::Unknown);

@@ -78,8 +78,8 @@ where
                 StateProjection::Service { future, permit } => {
                     let response = ready!(future.poll(cx))?;
                     let (mut parts, body) = response.into_parts();
-                    let slots = finish::take_along(std::mem::take(permit), &mut parts);
-                    let response = Response::from_parts(parts, ResponseBody::holding(body, slots));
+                    let held = finish::take_along(std::mem::take(permit), &mut parts);
+                    let response = Response::from_parts(parts, ResponseBody::holding(body, held));
                     return Poll::Ready(Ok(response));
                 }
                 StateProjection::Waiting { deciding, service } => {

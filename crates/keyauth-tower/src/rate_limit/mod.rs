@@ -180,7 +180,7 @@ impl<L> Settings<L> {
                     [] => LimitHeaders::new(),
                     states => tell(&self.limits, states, self.telling).0,
                 };
-                return Ok(Permit { slots: within.slots, told });
+                return Ok(Permit { slots: within.slots, told, charge: None });
             }
             Ok(LimitDecision::Exceeded(exceeded)) => {
                 observe::limited(exceeded.denial);

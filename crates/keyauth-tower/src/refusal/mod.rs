@@ -112,6 +112,10 @@ impl Refusal {
         Self { retry_after: Some(retry_after), limits, exceeded, ..self }
     }
 
+    pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
+    }
+
     pub(crate) const fn tells_limits(&self) -> bool {
         !self.limits.is_empty()
     }
@@ -239,6 +243,15 @@ impl Refusal {
         }
         response.extensions_mut().insert(self.clone());
         response
+    }
+}
+
+/// As the error of a tonic service's method.
+#[cfg(feature = "tonic")]
+impl From<Refusal> for tonic::Status {
+    fn from(refusal: Refusal) -> Self {
+        let code = tonic::Code::from_i32(refusal.grpc_status().into());
+        Self::new(code, format!("{}: {}", refusal.code(), refusal.detail()))
     }
 }
 

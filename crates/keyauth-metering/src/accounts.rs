@@ -1,0 +1,107 @@
+//! What this process knows of budgets.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use keyauth_core::{AccountName, Amount, BudgetState, Timestamp};
+use papaya::HashMap;
+
+use crate::exhausted::{Exhaustion, Terms};
+use crate::leases::Stock;
+
+/// How long one is kept that nobody asks for.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// All of them, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts(HashMap<AccountName, Arc<Account>>);
+
+/// What is known of one budget of one subject.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    known: Mutex<Known>,
+    stock: Mutex<Stock>,
+    /// Held by whoever asks for more of it, so that one does for all who wait.
+    pub(crate) asking: tokio::sync::Mutex<()>,
+    /// When it was last asked for, in milliseconds of uptime.
+    asked_for: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    exhaustion: Option<Exhaustion>,
+    /// How much the ledger said last that was left.
+    remaining: Option<Amount>,
+}
+
+impl Accounts {
+    pub(crate) fn of(&self, name: AccountName, uptime: Duration) -> Arc<Account> {
+        let accounts = self.0.pin();
+        let account = Arc::clone(accounts.get_or_insert_with(name, Arc::default));
+        account.asked_for.store(millis(uptime), Ordering::Relaxed);
+        account
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Account>> {
+        self.0.pin().values().cloned().collect()
+    }
+
+    /// Forgets those that nobody asks for, and that hold nothing.
+    pub(crate) fn tidy(&self, uptime: Duration) {
+        let long_ago = millis(uptime.saturating_sub(KEPT));
+        self.0.pin().retain(|_, account| {
+            account.asked_for.load(Ordering::Relaxed) >= long_ago
+                || Arc::strong_count(account) > 1
+                || !account.stock().is_empty()
+        });
+    }
+}
+
+impl Account {
+    pub(crate) fn stock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known to refuse an amount.
+    pub(crate) fn exhaustion(
+        &self,
+        of: Terms,
+        amount: Amount,
+        now: Timestamp,
+        uptime: Duration,
+    ) -> Option<Exhaustion> {
+        let mut known = self.known();
+        let exhaustion = known.exhaustion?;
+        if !exhaustion.holds(of, now, uptime) {
+            known.exhaustion = None;
+            return None;
+        }
+        exhaustion.refuses(amount).then_some(exhaustion)
+    }
+
+    /// Takes note of how the budget stood when it refused an amount.
+    pub(crate) fn refused(&self, of: Terms, state: &BudgetState, amount: Amount, uptime: Duration) {
+        let mut known = self.known();
+        known.remaining = Some(state.remaining());
+        if let Some(exhaustion) = Exhaustion::told_by(of, state, amount, uptime) {
+            known.exhaustion = Some(exhaustion);
+        }
+    }
+
+    pub(crate) fn stands(&self, state: &BudgetState) {
+        self.known().remaining = Some(state.remaining());
+    }
+
+    pub(crate) fn remaining(&self) -> Option<Amount> {
+        self.known().remaining
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn millis(uptime: Duration) -> u64 {
+    u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,106 @@
+//! The meter.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use keyauth_core::{
+    Background, Ledger, LedgerError, Meter, MeteredCharge, ReserveDecision, TryReserve,
+};
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::books::{Books, PATIENCE};
+use crate::leases::{give_back_all, keep};
+use crate::reserving::{reserve, try_reserve};
+use crate::settling::{Queue, settle};
+
+/// How often what is leased is looked after.
+const KEEPING: Duration = Duration::from_secs(1);
+/// How many times as seldom reservations are renewed: every 20 seconds.
+const RENEWAL: u32 = 20;
+
+/// Has a ledger decide about budgets.
+///
+/// See the [crate docs](crate) for an example. Clones are one.
+#[derive(Debug)]
+pub struct LedgerMeter<L: Ledger>(Arc<Inner<L>>);
+
+#[derive(Debug)]
+pub(crate) struct Inner<L: Ledger> {
+    pub(crate) books: Arc<Books<L>>,
+    pub(crate) queue: Queue,
+}
+
+impl<L: Ledger> LedgerMeter<L> {
+    /// By what a ledger says.
+    #[must_use]
+    pub fn new(ledger: L) -> Self {
+        Self(Arc::new(Inner { books: Arc::new(Books::new(ledger)), queue: Queue::new() }))
+    }
+}
+
+impl<L: Ledger> Clone for LedgerMeter<L> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<L: Ledger + 'static> Meter for LedgerMeter<L> {
+    fn try_reserve(&self, charge: &MeteredCharge) -> TryReserve {
+        try_reserve(&self.0, charge)
+    }
+
+    async fn reserve(&self, charge: MeteredCharge) -> Result<ReserveDecision, LedgerError> {
+        // In a task of its own: what is reserved for somebody who has gone away is dropped there, and
+        // so given back.
+        let task = tokio::spawn(reserve(Arc::clone(&self.0), charge));
+        let decision = timeout(PATIENCE, task).await.map_err(LedgerError::unavailable)?;
+        decision.map_err(LedgerError::unavailable)?
+    }
+
+    fn book(&self, charge: MeteredCharge) {
+        self.0.book(charge.record.charged_budgets(), charge.amount);
+    }
+
+    fn start(&self) -> Background {
+        let Some(waiting) = self.0.queue.start() else { return Background::none() };
+        let (stop_settling, settling_stopped) = oneshot::channel();
+        let (stop_keeping, keeping_stopped) = oneshot::channel();
+        let settler = tokio::spawn(settle(Arc::clone(&self.0.books), waiting, settling_stopped));
+        let keeper = tokio::spawn(look_after(Arc::downgrade(&self.0), keeping_stopped));
+        let inner = Arc::downgrade(&self.0);
+        Background::new(async move {
+            let _ = stop_keeping.send(());
+            let _ = keeper.await;
+            if let Some(inner) = inner.upgrade() {
+                give_back_all(&inner);
+            }
+            let _ = stop_settling.send(());
+            let _ = settler.await;
+        })
+    }
+}
+
+/// Looks after what is under way until it is told to stop, or the meter is gone.
+async fn look_after<L: Ledger + 'static>(inner: Weak<Inner<L>>, stop: oneshot::Receiver<()>) {
+    let keeping = async {
+        let mut ticks = interval(KEEPING);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut until_renewal = RENEWAL;
+        loop {
+            ticks.tick().await;
+            let Some(inner) = inner.upgrade() else { return };
+            keep(&inner).await;
+            until_renewal = until_renewal.saturating_sub(1);
+            // Where that fails, again with the next tick.
+            if until_renewal == 0 && inner.books.renew().await {
+                until_renewal = RENEWAL;
+            }
+        }
+    };
+    tokio::select! {
+        () = keeping => {}
+        // That nobody waits for the end any more is no reason to end.
+        Ok(()) = stop => {}
+    }
+}
