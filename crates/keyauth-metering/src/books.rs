@@ -35,8 +35,7 @@ pub(crate) struct Books<L> {
 }
 
 impl<L: Ledger> Books<L> {
-    pub(crate) fn new(ledger: L) -> Self {
-        let clock = Arc::new(SystemClock::new());
+    pub(crate) fn new(ledger: L, clock: Arc<dyn Clock>) -> Self {
         Self { ledger, clock, accounts: Accounts::default(), open: HashSet::new() }
     }
 

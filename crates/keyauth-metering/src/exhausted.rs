@@ -43,6 +43,14 @@ impl Terms {
     }
 }
 
+#[cfg(test)]
+impl Terms {
+    /// Of a record that was never changed.
+    pub(crate) fn at(limit: Amount) -> Self {
+        Self { limit, subject: Version::ZERO, everything: Version::ZERO }
+    }
+}
+
 impl Exhaustion {
     /// What an answer says, where it says so: that nothing given back can make room.
     pub(crate) fn told_by(
@@ -71,8 +79,6 @@ impl Exhaustion {
 
 #[cfg(test)]
 mod tests {
-    use keyauth_core::Versions;
-
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_000);
@@ -95,8 +101,7 @@ mod tests {
     }
 
     fn terms(limit: i64, version: u64) -> Terms {
-        let versions = Versions { key: Version::new(version), ..Versions::default() };
-        Terms { limit: units(limit), subject: versions.key, everything: versions.everything }
+        Terms { subject: Version::new(version), ..Terms::at(units(limit)) }
     }
 
     #[test]

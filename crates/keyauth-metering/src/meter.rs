@@ -4,13 +4,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use keyauth_core::{
-    Background, Ledger, LedgerError, Meter, MeteredCharge, ReserveDecision, TryReserve,
+    Background, Clock, Ledger, LedgerError, Meter, MeteredCharge, ReserveDecision, SystemClock,
+    TryReserve,
 };
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::books::{Books, PATIENCE};
-use crate::leases::{give_back_all, keep};
+use crate::leases::keep;
 use crate::reserving::{reserve, try_reserve};
 use crate::settling::{Queue, settle};
 
@@ -35,7 +36,14 @@ impl<L: Ledger> LedgerMeter<L> {
     /// By what a ledger says.
     #[must_use]
     pub fn new(ledger: L) -> Self {
-        Self(Arc::new(Inner { books: Arc::new(Books::new(ledger)), queue: Queue::new() }))
+        Self::with_clock(ledger, Arc::new(SystemClock::new()))
+    }
+
+    /// By another clock, for what it remembers and takes ahead: the ledger's own decides about
+    /// windows and reservations.
+    #[must_use]
+    pub fn with_clock(ledger: L, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Inner { books: Arc::new(Books::new(ledger, clock)), queue: Queue::new() }))
     }
 }
 
@@ -73,7 +81,7 @@ impl<L: Ledger + 'static> Meter for LedgerMeter<L> {
             let _ = stop_keeping.send(());
             let _ = keeper.await;
             if let Some(inner) = inner.upgrade() {
-                give_back_all(&inner);
+                inner.books.accounts.all().iter().for_each(|account| account.stock().close());
             }
             let _ = stop_settling.send(());
             let _ = settler.await;

@@ -31,6 +31,7 @@ pin_project! {
 
 /// What is given back, and booked, when a call has ended.
 #[derive(Debug, Default)]
+#[expect(dead_code, reason = "what they hold ends with them")]
 pub(crate) struct Held {
     /// Its places among those at once.
     pub(crate) slots: Option<Slots>,

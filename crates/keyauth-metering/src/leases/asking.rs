@@ -67,7 +67,7 @@ pub(super) async fn ask<L: Ledger>(
             Ok(Reserved::All(states)) => {
                 states.first().into_iter().for_each(|state| account.stands(state));
                 let mut stock = account.stock();
-                stock.put(id, amount, lease, asked_at);
+                stock.put((id, amount), lease, asked_at, place);
                 return Ok(stock.take(take, lease));
             }
             Ok(Reserved::Exhausted { states, .. }) => {

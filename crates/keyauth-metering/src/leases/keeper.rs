@@ -1,28 +1,23 @@
 //! Giving back what is not spent, and taking ahead what will be.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use keyauth_core::{Amount, Ledger};
 
 use super::asking::{ROTATION, ask};
 use crate::meter::Inner;
-use crate::settling::Settlement;
 
 /// Looks after what is leased: once a second.
 pub(crate) async fn keep<L: Ledger + 'static>(inner: &Arc<Inner<L>>) {
     let uptime = inner.books.clock.uptime();
     for account in inner.books.accounts.all() {
-        let (over, wanted) = {
+        let wanted = {
             let mut stock = account.stock();
             stock.retire(uptime.saturating_sub(ROTATION));
+            stock.settle();
             let lately = stock.taken_lately();
-            let wanted = stock.lease().filter(|_| stock.free() < lately);
-            (stock.take_over(), wanted.map(|lease| (lease, lately)))
+            stock.lease().filter(|_| stock.free() < lately).map(|lease| (lease, lately))
         };
-        for (id, amount) in over {
-            inner.queue.put(Settlement::Settle { id, amount });
-        }
         let Some((lease, lately)) = wanted else { continue };
         let inner = Arc::clone(inner);
         tokio::spawn(async move {
@@ -37,18 +32,4 @@ pub(crate) async fn keep<L: Ledger + 'static>(inner: &Arc<Inner<L>>) {
         });
     }
     inner.books.accounts.tidy(uptime);
-}
-
-/// Gives back all that nobody has under way.
-pub(crate) fn give_back_all<L: Ledger>(inner: &Inner<L>) {
-    for account in inner.books.accounts.all() {
-        let over = {
-            let mut stock = account.stock();
-            stock.retire(Duration::MAX);
-            stock.take_over()
-        };
-        for (id, amount) in over {
-            inner.queue.put(Settlement::Settle { id, amount });
-        }
-    }
 }

@@ -5,5 +5,5 @@ mod keeper;
 mod stock;
 
 pub(crate) use asking::take;
-pub(crate) use keeper::{give_back_all, keep};
+pub(crate) use keeper::keep;
 pub(crate) use stock::{Lease, Stock, Taken};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use keyauth_core::{Amount, ChargeId, ChargedBudget};
 
 use crate::exhausted::Terms;
+use crate::settling::{Place, Settlement};
 
 /// A leased budget, as a record has it.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Stock {
     lease: Option<Lease>,
     /// How much was taken since the keeper last looked.
     taken_lately: Amount,
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,8 @@ struct Batch {
     retired: bool,
     /// When it was asked for, in uptime.
     since: Duration,
+    /// Where it is settled, in the end.
+    place: Place,
 }
 
 /// What somebody has taken, batch by batch.
@@ -61,11 +65,20 @@ impl Stock {
         self.batches.is_empty()
     }
 
-    /// Puts a batch into it that was asked for on such terms.
-    pub(crate) fn put(&mut self, id: ChargeId, amount: Amount, lease: &Lease, since: Duration) {
+    /// Puts a batch into it that was asked for on such terms, then.
+    pub(crate) fn put(
+        &mut self,
+        (id, amount): (ChargeId, Amount),
+        lease: &Lease,
+        since: Duration,
+        place: Place,
+    ) {
         self.agree(lease);
-        let (taken, spent) = (Amount::ZERO, Amount::ZERO);
-        self.batches.push(Batch { id, amount, taken, spent, holders: 0, retired: false, since });
+        let (taken, spent, holders, retired) = (Amount::ZERO, Amount::ZERO, 0, self.closed);
+        self.batches.push(Batch { id, amount, taken, spent, holders, retired, since, place });
+        if self.closed {
+            self.settle();
+        }
     }
 
     /// What is left of it.
@@ -120,6 +133,7 @@ impl Stock {
             batch.spent = batch.spent.saturating_add(more);
             batch.taken = batch.taken.saturating_add(more);
         }
+        self.settle();
         rest
     }
 
@@ -130,10 +144,19 @@ impl Stock {
         }
     }
 
-    /// Batches that are over, and what was spent of each.
-    pub(crate) fn take_over(&mut self) -> Vec<(ChargeId, Amount)> {
-        let over = self.batches.extract_if(.., |batch| batch.is_over());
-        over.map(|batch| (batch.id, batch.spent)).collect()
+    /// Settles batches that are over by what was spent of each.
+    pub(crate) fn settle(&mut self) {
+        for Batch { id, spent, place, .. } in self.batches.extract_if(.., |batch| batch.is_over()) {
+            place.send(Settlement::Settle { id, amount: spent });
+        }
+    }
+
+    /// Takes nothing any more, and settles all that nobody has anything of; the rest when he gives
+    /// it back.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.retire(Duration::MAX);
+        self.settle();
     }
 
     /// How much was taken since this was last asked.
@@ -153,5 +176,107 @@ impl Stock {
         }
         self.batches.iter_mut().for_each(|batch| batch.retired = true);
         self.lease = Some(lease.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use keyauth_core::{Budget, BudgetMode, BudgetWindow, LimitedSubject, TenantId};
+    use proptest::prelude::*;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(i64),
+        Take(i64),
+        /// Gives back the oldest that is out, having spent such a part of it in per cent.
+        GiveBack(i64),
+        Retire,
+        Lower,
+        Close,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (1..100_i64).prop_map(Step::Put),
+            8 => (0..60_i64).prop_map(Step::Take),
+            8 => (0..200_i64).prop_map(Step::GiveBack),
+            1 => Just(Step::Retire),
+            1 => Just(Step::Lower),
+            1 => Just(Step::Close),
+        ];
+        proptest::collection::vec(step, 1..80)
+    }
+
+    fn fractions(fractions: i64) -> Amount {
+        Amount::from_fractions(fractions)
+    }
+
+    fn lease(limit: i64) -> Lease {
+        let limit = fractions(limit);
+        let budget = Budget::new(limit, BudgetWindow::Total).in_mode(BudgetMode::Leased);
+        let subject = LimitedSubject::Tenant(TenantId::default());
+        Lease { budget: ChargedBudget { subject, budget }, terms: Terms::at(limit) }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        /// Whatever happens, a batch is settled once, by no more than it is; what is settled and
+        /// what is beyond add up to what was spent.
+        #[test]
+        fn what_is_settled_is_what_was_spent(steps in steps()) {
+            let (sender, mut settled) = mpsc::channel(1_000);
+            let mut stock = Stock::default();
+            let (mut limit, mut number, mut spent, mut beyond) = (1_000_000, 0, 0, 0);
+            let mut amounts = HashMap::new();
+            let mut out: Vec<(i64, Taken)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Put(amount) => {
+                        number += 1;
+                        let id = ChargeId::new(format!("batch-{number}")).expect("an id");
+                        amounts.insert(id.clone(), amount);
+                        let place = sender.clone().try_reserve_owned().expect("a place");
+                        let since = Duration::from_secs(number);
+                        stock.put((id, fractions(amount)), &lease(limit), since, place);
+                    }
+                    Step::Take(amount) => {
+                        let free = stock.free();
+                        let taken = stock.take(fractions(amount), &lease(limit));
+                        let room = free > Amount::ZERO && fractions(amount) <= free;
+                        prop_assert!(taken.is_none() || room, "{free} for {amount}");
+                        out.extend(taken.map(|taken| (amount, taken)));
+                    }
+                    Step::GiveBack(part) if !out.is_empty() => {
+                        let (amount, taken) = out.remove(0);
+                        let used = amount * part / 100;
+                        spent += used;
+                        beyond += stock.give_back(taken, fractions(used)).as_fractions();
+                    }
+                    Step::GiveBack(_) => {}
+                    Step::Retire => stock.retire(Duration::from_secs(number)),
+                    Step::Lower => limit -= 1,
+                    Step::Close => stock.close(),
+                }
+            }
+            for (_, taken) in out {
+                beyond += stock.give_back(taken, Amount::ZERO).as_fractions();
+            }
+            stock.close();
+            prop_assert!(stock.is_empty());
+            let mut booked = 0;
+            while let Ok(Settlement::Settle { id, amount }) = settled.try_recv() {
+                let most = amounts.remove(&id).expect("it was put, and is settled once");
+                prop_assert!(amount.as_fractions() <= most);
+                booked += amount.as_fractions();
+            }
+            prop_assert!(amounts.is_empty(), "all are settled: {amounts:?}");
+            prop_assert_eq!(booked + beyond, spent);
+        }
     }
 }

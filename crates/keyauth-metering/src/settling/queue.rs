@@ -11,7 +11,7 @@ use super::Settlement;
 use crate::books::PATIENCE;
 
 /// How many may be reserved, or wait to be settled, at once.
-const CAPACITY: usize = 16_384;
+const CAPACITY: usize = 65_536;
 
 /// A place in the queue, which is taken before something is reserved.
 pub(crate) type Place = OwnedPermit<Settlement>;

@@ -1,0 +1,72 @@
+//! Ledgers that are away, or slow, and callers who go away.
+
+use std::time::Duration;
+
+use keyauth_core::{Amount, BudgetMode, LedgerErrorKind};
+use tokio::time::{sleep, timeout};
+
+use super::world::{PATIENCE, World, total, units};
+
+/// No answer is not "no"; what is under way is settled when the ledger is back.
+#[tokio::test]
+async fn what_ends_while_the_ledger_is_away_is_settled_later() {
+    let world = World::new([total(10)]).await;
+    let (charge, hold) = world.request().await;
+    charge.reserve(units(5)).await.expect("an answer").expect("room");
+    world.ledger.be_away(true);
+    let (other, _hold) = world.request().await;
+    let error = other.reserve(units(1)).await.expect_err("no answer");
+    assert_eq!(error.kind(), LedgerErrorKind::Unavailable);
+    charge.add(units(4));
+    drop(hold);
+    sleep(Duration::from_millis(300)).await;
+    world.wait_for(Amount::ZERO, units(5)).await;
+    world.ledger.be_away(false);
+    world.wait_for(units(4), Amount::ZERO).await;
+    world.shutdown().await;
+}
+
+#[tokio::test]
+async fn shutting_down_settles_all_that_has_ended() {
+    for mode in [BudgetMode::Hard, BudgetMode::Leased] {
+        let world = World::new([total(10_000).in_mode(mode)]).await;
+        world.ledger.be_silent(true);
+        let asking: Vec<_> = (0..20).map(|_| world.request()).collect();
+        world.ledger.be_silent(false);
+        for request in asking {
+            let (charge, _hold) = request.await;
+            charge.reserve(units(9)).await.expect("an answer").expect("room");
+            charge.add(units(7));
+        }
+        let budgets = world.budgets().await;
+        let ledger = world.shutdown().await;
+        let states = keyauth_core::Ledger::states(&ledger, &budgets).await.expect("an answer");
+        assert_eq!((states[0].used, states[0].reserved), (units(140), Amount::ZERO), "{mode:?}");
+    }
+}
+
+/// Whoever goes away while he waits leaves nothing reserved behind, whatever the ledger had done
+/// for him; and nobody waits for longer than a second.
+#[tokio::test]
+async fn who_goes_away_leaves_nothing_reserved() {
+    for mode in [BudgetMode::Hard, BudgetMode::Leased] {
+        let world = World::new([total(1_000).in_mode(mode)]).await;
+        world.ledger.be_silent(true);
+        for _ in 0..5 {
+            let (charge, _hold) = world.request().await;
+            let gone = timeout(Duration::from_millis(20), charge.reserve(units(1))).await;
+            gone.expect_err("it is silent");
+        }
+        let (charge, _hold) = world.request().await;
+        let late = timeout(PATIENCE, charge.reserve(units(1))).await.expect("in time");
+        assert_eq!(late.expect_err("no answer").kind(), LedgerErrorKind::Unavailable);
+        world.ledger.be_silent(false);
+        let budgets = world.budgets().await;
+        if mode == BudgetMode::Hard {
+            world.wait_for(Amount::ZERO, Amount::ZERO).await;
+        }
+        let ledger = world.shutdown().await;
+        let states = keyauth_core::Ledger::states(&ledger, &budgets).await.expect("an answer");
+        assert_eq!((states[0].used, states[0].reserved), Default::default(), "{mode:?}");
+    }
+}
