@@ -8,6 +8,7 @@ mod credentials;
 mod fuzz;
 mod grpc;
 mod limits;
+mod money;
 mod observed;
 mod options;
 mod places;
