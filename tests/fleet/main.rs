@@ -1,8 +1,9 @@
 //! Several processes over one PostgreSQL, or one file: how a revoke reaches them, and what stops it;
-//! and under one limit, which Redis counts.
+//! and under one limit, which Redis counts, or one budget.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+mod budgets;
 mod cut_off;
 mod instance;
 mod limits;

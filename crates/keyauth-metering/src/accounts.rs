@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use keyauth_core::{AccountName, Amount, BudgetState, Timestamp};
 use papaya::HashMap;
+use tokio::sync::Semaphore;
 
 use crate::exhausted::{Exhaustion, Terms};
 use crate::leases::Stock;
@@ -13,17 +14,23 @@ use crate::leases::Stock;
 /// How long one is kept that nobody asks for.
 const KEPT: Duration = Duration::from_secs(60);
 
+/// For how many the ledger is asked at once: one is served while others are on their way.
+const TURNS: usize = 4;
+
 /// All of them, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts(HashMap<AccountName, Arc<Account>>);
 
 /// What is known of one budget of one subject.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Account {
     known: Mutex<Known>,
     stock: Mutex<Stock>,
     /// Held by whoever asks for more of it, so that one does for all who wait.
     pub(crate) asking: tokio::sync::Mutex<()>,
+    /// Held by those whom the ledger is asked for: it does one after the other, and more of them
+    /// would only keep others from its connections.
+    pub(crate) turns: Arc<Semaphore>,
     /// When it was last asked for, in milliseconds of uptime.
     asked_for: AtomicU64,
 }
@@ -55,6 +62,18 @@ impl Accounts {
                 || Arc::strong_count(account) > 1
                 || !account.stock().is_empty()
         });
+    }
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            stock: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            turns: Arc::new(Semaphore::new(TURNS)),
+            asked_for: AtomicU64::new(0),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use keyauth_core::{
     Amount, ChargeId, Clock, Ledger, LedgerError, LedgerErrorKind, Settled, SystemClock,
 };
 use papaya::HashSet;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::accounts::Accounts;
@@ -18,6 +19,8 @@ pub(crate) const LASTS: Duration = Duration::from_secs(60);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an answer is waited for that no request needs.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// For how many it is asked at once: whoever else waits can go away without having been asked for.
+const TURNS: usize = 128;
 /// How many reservations are renewed in one call.
 const AT_ONCE: usize = 10_000;
 /// How long after a settlement that failed the first one is tried again, and the last.
@@ -30,13 +33,16 @@ pub(crate) struct Books<L> {
     pub(crate) ledger: L,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) accounts: Accounts,
+    /// Held by those whom the ledger is asked for.
+    pub(crate) turns: Arc<Semaphore>,
     /// What is reserved, or may be, and not settled.
     open: HashSet<ChargeId>,
 }
 
 impl<L: Ledger> Books<L> {
     pub(crate) fn new(ledger: L, clock: Arc<dyn Clock>) -> Self {
-        Self { ledger, clock, accounts: Accounts::default(), open: HashSet::new() }
+        let turns = Arc::new(Semaphore::new(TURNS));
+        Self { ledger, clock, accounts: Accounts::default(), turns, open: HashSet::new() }
     }
 
     /// A charge is reserved, and is renewed from now on.

@@ -59,10 +59,7 @@ impl<L: Ledger + 'static> Meter for LedgerMeter<L> {
     }
 
     async fn reserve(&self, charge: MeteredCharge) -> Result<ReserveDecision, LedgerError> {
-        // In a task of its own: what is reserved for somebody who has gone away is dropped there, and
-        // so given back.
-        let task = tokio::spawn(reserve(Arc::clone(&self.0), charge));
-        let decision = timeout(PATIENCE, task).await.map_err(LedgerError::unavailable)?;
+        let decision = timeout(PATIENCE, reserve(&self.0, charge)).await;
         decision.map_err(LedgerError::unavailable)?
     }
 

@@ -64,13 +64,38 @@ pub(crate) fn try_reserve<L: Ledger + 'static>(
     TryReserve::Decided(ReserveDecision::Reserved(Reservation::new(held)))
 }
 
-/// Reserves, asking the ledger.
+/// Reserves, asking the ledger: in a task of its own, where what is reserved for somebody who has
+/// gone away is dropped, and so given back.
 pub(crate) async fn reserve<L: Ledger + 'static>(
-    inner: Arc<Inner<L>>,
+    inner: &Arc<Inner<L>>,
     charge: MeteredCharge,
 ) -> Result<ReserveDecision, LedgerError> {
     let (leased, asked): (Vec<_>, Vec<_>) =
-        Charged::of(&inner, &charge).into_iter().partition(|one| one.is_leased);
+        Charged::of(inner, &charge).into_iter().partition(|one| one.is_leased);
+    // Those who wait for their turn have not been asked for yet, and go away without a trace. In one
+    // order, so that nobody waits in a circle.
+    let mut accounts: Vec<_> = asked.iter().map(|one| (one.lease.budget.account(), one)).collect();
+    accounts.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut turns = Vec::with_capacity(accounts.len() + 1);
+    for (_, one) in &accounts {
+        turns.push(Arc::clone(&one.account.turns).acquire_owned().await);
+    }
+    turns.push(Arc::clone(&inner.books.turns).acquire_owned().await);
+    let inner = Arc::clone(inner);
+    let asking = tokio::spawn(async move {
+        let decision = ask(inner, charge, leased, asked).await;
+        drop(turns);
+        decision
+    });
+    asking.await.map_err(LedgerError::unavailable)?
+}
+
+async fn ask<L: Ledger + 'static>(
+    inner: Arc<Inner<L>>,
+    charge: MeteredCharge,
+    leased: Vec<Charged>,
+    asked: Vec<Charged>,
+) -> Result<ReserveDecision, LedgerError> {
     let mut held = Held::new(Arc::clone(&inner));
     for one in leased {
         let taken = take(&inner, &one.account, &one.lease, charge.amount).await?;
