@@ -29,6 +29,7 @@ figures:
     KEYAUTH_KEYS=10000,1000000 cargo test -p keyauth-postgres --lib plans -- --nocapture
     cargo test -p keyauth-cache --test model -- --nocapture
     cargo test -p keyauth-tests --test fleet limits -- --nocapture
+    cargo test -p keyauth-tests --test spending -- --nocapture
     KEYAUTH_COLD=1000 cargo test -p keyauth-redis --all-features --test it cold_fleet -- --nocapture
     cargo bench -p keyauth-bench --bench shared
     cargo bench -p keyauth-bench --bench limits

@@ -1,9 +1,8 @@
 //! Several processes over one PostgreSQL, or one file: how a revoke reaches them, and what stops it;
-//! and under one limit, which Redis counts, or one budget.
+//! and under one limit, which Redis counts.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
-mod budgets;
 mod cut_off;
 mod instance;
 mod limits;

@@ -1,4 +1,7 @@
-//! Several processes that spend of one budget, one of which is killed.
+//! Several processes that spend of one budget, one of which is killed: a binary of its own, since it
+//! leaves a machine no time for anything else.
+
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -24,9 +27,9 @@ fn calls() -> usize {
     std::env::var("KEYAUTH_CALLS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
 }
 
-/// About half of what all calls together would come to.
+/// A fraction of what all calls together would come to, and less than what is under way of them.
 fn budget(mode: BudgetMode) -> Budget {
-    let limit = i64::try_from(calls()).expect("a count") * 2;
+    let limit = i64::try_from(calls()).expect("a count") / 2;
     let limit = Amount::from_units(limit).expect("an amount");
     Budget::new(limit, BudgetWindow::Total).in_mode(mode)
 }
