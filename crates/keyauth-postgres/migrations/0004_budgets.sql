@@ -55,9 +55,12 @@ CREATE TABLE keyauth.charges (
 );
 CREATE INDEX charges_reserved ON keyauth.charges (until) WHERE status = 'reserved';
 CREATE INDEX charges_closed ON keyauth.charges (until) WHERE status <> 'reserved';
+CREATE INDEX charges_lost ON keyauth.charges (id) WHERE status = 'lost';
 
 -- What the ledger may be asked runs with its owner's rights, so that a service needs none to the
 -- tables and cannot give itself what it did not pay for.
+--
+-- Nobody waits for a lock for long, since he would keep a connection from others meanwhile.
 --
 -- Whoever locks accounts locks them in the order of their ids, and charges after them; of charges
 -- that are not his own he takes those that nobody else is at. So nobody waits in a circle.
@@ -126,32 +129,67 @@ BEGIN
 END
 $$;
 
--- Closes charges that were abandoned, of these accounts, or of any where there are none. Says how
--- many.
+-- Closes charges that were abandoned, of these accounts. Says how many.
 CREATE FUNCTION keyauth.close_abandoned(wanted bigint[]) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     abandoned text[];
     involved bigint[];
+    charge keyauth.charges;
+    present timestamptz;
+    before bigint;
+    closed bigint := 0;
+BEGIN
+    LOOP
+        SELECT array_agg(c.id) INTO abandoned FROM (
+            SELECT id FROM keyauth.charges
+            WHERE status = 'reserved' AND until <= clock_timestamp() AND accounts && wanted
+            ORDER BY until LIMIT 1000
+        ) AS c;
+        EXIT WHEN abandoned IS NULL;
+        SELECT array_agg(DISTINCT a.id) INTO involved
+            FROM keyauth.charges AS c, unnest(c.accounts) AS a (id) WHERE c.id = ANY (abandoned);
+        present := keyauth.open_accounts(involved);
+        before := closed;
+        FOR charge IN
+            SELECT * FROM keyauth.charges
+            WHERE id = ANY (abandoned) AND status = 'reserved' AND until <= present
+            ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+        LOOP
+            PERFORM keyauth.abandon_charge(charge, present);
+            closed := closed + 1;
+        END LOOP;
+        EXIT WHEN closed = before;
+    END LOOP;
+    RETURN closed;
+END
+$$;
+
+-- The same for a few of anybody, whose accounts nobody is at.
+CREATE FUNCTION keyauth.close_some_abandoned() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    abandoned text[];
+    free bigint[];
     charge keyauth.charges;
     present timestamptz;
     closed bigint := 0;
 BEGIN
     SELECT array_agg(c.id) INTO abandoned FROM (
         SELECT id FROM keyauth.charges
-        WHERE status = 'reserved' AND until <= clock_timestamp()
-            AND (wanted IS NULL OR accounts && wanted)
-        ORDER BY until LIMIT 1000
+        WHERE status = 'reserved' AND until <= clock_timestamp() ORDER BY until LIMIT 50
     ) AS c;
-    IF abandoned IS NULL THEN
-        RETURN 0;
-    END IF;
-    SELECT array_agg(DISTINCT a.id) INTO involved
-        FROM keyauth.charges AS c, unnest(c.accounts) AS a (id) WHERE c.id = ANY (abandoned);
-    present := keyauth.open_accounts(involved);
+    SELECT array_agg(a.id) INTO free FROM (
+        SELECT id FROM keyauth.accounts WHERE id IN (
+            SELECT unnest(accounts) FROM keyauth.charges WHERE id = ANY (abandoned))
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+    ) AS a;
+    present := keyauth.open_accounts(free);
     FOR charge IN
         SELECT * FROM keyauth.charges
         WHERE id = ANY (abandoned) AND status = 'reserved' AND until <= present
+            AND accounts <@ free
         ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
     LOOP
         PERFORM keyauth.abandon_charge(charge, present);
@@ -219,7 +257,8 @@ RETURNS TABLE (
     outcome text, refuses boolean, used bigint, reserved bigint, overrun bigint, lost bigint,
     began_at timestamptz, ends_at timestamptz
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 #variable_conflict use_column
 DECLARE
     opened bigint[];
@@ -233,6 +272,18 @@ BEGIN
     SELECT * INTO known FROM keyauth.charges WHERE id = new_id;
     IF known.id IS NOT NULL AND (known.accounts <> opened OR known.amount <> new_amount) THEN
         became := 'conflict';
+    ELSIF known.status = 'reserved' THEN
+        SELECT * INTO known FROM keyauth.charges WHERE id = new_id FOR NO KEY UPDATE;
+        IF known.until <= present THEN
+            PERFORM keyauth.abandon_charge(known, present);
+            SELECT * INTO known FROM keyauth.charges WHERE id = new_id;
+        ELSE
+            UPDATE keyauth.charges SET until = greatest(until, present + lasts)
+                WHERE id = new_id AND status = 'reserved';
+        END IF;
+    END IF;
+    IF became = 'conflict' THEN
+        NULL;
     ELSIF known.id IS NULL OR known.status = 'given_back' THEN
         SELECT array_agg(
                 a.used >= w.bound
@@ -280,16 +331,14 @@ RETURNS TABLE (
     outcome text, charged bigint, bound bigint, used bigint, reserved bigint, overrun bigint,
     lost bigint, began_at timestamptz, ends_at timestamptz
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 #variable_conflict use_column
 DECLARE
     opened bigint[];
     charge keyauth.charges;
     present timestamptz;
-    released bigint := 0;
-    found_again bigint := 0;
-    further bigint;
-    granted bigint;
+    granted bigint := 0;
 BEGIN
     -- The accounts of a charge stay the same as long as it is known.
     SELECT accounts INTO opened FROM keyauth.charges WHERE id = settled_id;
@@ -304,46 +353,44 @@ BEGIN
         PERFORM keyauth.abandon_charge(charge, present);
         SELECT * INTO charge FROM keyauth.charges WHERE id = settled_id;
     END IF;
-    IF charge.status = 'reserved' AND came_to = 0 THEN
-        -- Nothing was made of it.
-        charge.lost_when_abandoned := false;
-        PERFORM keyauth.abandon_charge(charge, present);
-    END IF;
-    IF charge.status = 'settled' OR came_to = 0 THEN
+    IF charge.status = 'settled' THEN
         RETURN QUERY SELECT
-            CASE WHEN coalesce(charge.settled, 0) = came_to THEN 'settled' ELSE 'conflict' END,
-            coalesce(charge.charged, 0), charge.limits[s.at], s.used, s.reserved, s.overrun, s.lost, s.began_at, s.ends_at
+            CASE WHEN charge.settled = came_to THEN 'settled' ELSE 'conflict' END, charge.charged,
+            charge.limits[s.at], s.used, s.reserved, s.overrun, s.lost, s.began_at, s.ends_at
         FROM keyauth.account_states(opened) AS s;
         RETURN;
     END IF;
     IF charge.status = 'reserved' THEN
-        released := charge.amount;
+        charge.lost_when_abandoned := false;
+        PERFORM keyauth.abandon_charge(charge, present);
     ELSIF charge.status = 'lost' THEN
-        -- What was lost is used already; how much of it was spent is known now.
-        found_again := least(came_to, charge.amount);
+        -- It is not: whoever had it was cut off, and says what he has spent. Where a window has
+        -- ended since, nothing of it is counted any more.
+        UPDATE keyauth.accounts SET used = used - charge.amount, lost = lost - charge.amount
+            WHERE id = ANY (opened) AND lost >= charge.amount;
+        UPDATE keyauth.charges SET status = 'given_back' WHERE id = settled_id;
     END IF;
-    further := came_to - found_again;
-    SELECT coalesce(min(least(further,
-            greatest(0, greatest(0, p.bound - a.used) - (a.reserved - released)))), further)
-        INTO granted
-        FROM unnest(charge.accounts, charge.limits, charge.soft) AS p (account, bound, soft)
-        JOIN keyauth.accounts AS a ON a.id = p.account
-        WHERE NOT p.soft;
-    UPDATE keyauth.accounts AS a SET
-        reserved = a.reserved - CASE WHEN p.soft THEN 0 ELSE released END,
-        used = keyauth.add_amounts(a.used, CASE WHEN p.soft THEN further ELSE granted END),
-        overrun =
-            keyauth.add_amounts(a.overrun, CASE WHEN p.soft THEN 0 ELSE further - granted END),
-        lost = a.lost - least(a.lost, found_again),
-        began_at = coalesce(a.began_at, keyauth.window_start(a.period, a.zone, present)),
-        ends_at = CASE WHEN a.began_at IS NULL
-            THEN keyauth.window_end(a.period, a.zone, present) ELSE a.ends_at END
-    FROM unnest(charge.accounts, charge.soft) AS p (account, soft) WHERE a.id = p.account;
-    UPDATE keyauth.charges SET status = 'settled', until = present, settled = came_to,
-        charged = found_again + granted
-        WHERE id = settled_id;
-    RETURN QUERY SELECT 'settled', found_again + granted, charge.limits[s.at], s.used, s.reserved,
-        s.overrun, s.lost, s.began_at, s.ends_at
+    IF came_to > 0 THEN
+        SELECT coalesce(min(least(came_to,
+                greatest(0, greatest(0, p.bound - a.used) - a.reserved))), came_to)
+            INTO granted
+            FROM unnest(charge.accounts, charge.limits, charge.soft) AS p (account, bound, soft)
+            JOIN keyauth.accounts AS a ON a.id = p.account
+            WHERE NOT p.soft;
+        UPDATE keyauth.accounts AS a SET
+            used = keyauth.add_amounts(a.used, CASE WHEN p.soft THEN came_to ELSE granted END),
+            overrun =
+                keyauth.add_amounts(a.overrun, CASE WHEN p.soft THEN 0 ELSE came_to - granted END),
+            began_at = coalesce(a.began_at, keyauth.window_start(a.period, a.zone, present)),
+            ends_at = CASE WHEN a.began_at IS NULL
+                THEN keyauth.window_end(a.period, a.zone, present) ELSE a.ends_at END
+        FROM unnest(charge.accounts, charge.soft) AS p (account, soft) WHERE a.id = p.account;
+        UPDATE keyauth.charges SET status = 'settled', until = present, settled = came_to,
+            charged = granted
+            WHERE id = settled_id;
+    END IF;
+    RETURN QUERY SELECT 'settled', granted, charge.limits[s.at], s.used, s.reserved, s.overrun,
+        s.lost, s.began_at, s.ends_at
     FROM keyauth.account_states(opened) AS s;
 END
 $$;
@@ -357,7 +404,8 @@ RETURNS TABLE (
     outcome text, charged bigint, bound bigint, used bigint, reserved bigint, overrun bigint,
     lost bigint, began_at timestamptz, ends_at timestamptz
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 #variable_conflict use_column
 DECLARE
     opened CONSTANT bigint[] :=
@@ -382,17 +430,30 @@ BEGIN
 END
 $$;
 
--- Keeps reservations for longer; forgets charges that were closed more than a day ago.
+-- Keeps reservations for longer.
 CREATE FUNCTION keyauth.renew_charges(renewed text[], lasts interval) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
     PERFORM 1 FROM keyauth.charges WHERE id = ANY (renewed) ORDER BY id FOR NO KEY UPDATE;
     UPDATE keyauth.charges SET until = clock_timestamp() + lasts
         WHERE id = ANY (renewed) AND status = 'reserved' AND until > clock_timestamp();
+END
+$$;
+
+-- Forgets some of the charges that were closed more than a day ago. Says how many.
+CREATE FUNCTION keyauth.forget_charges() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    forgotten bigint;
+BEGIN
     DELETE FROM keyauth.charges WHERE id IN (
         SELECT id FROM keyauth.charges
         WHERE status <> 'reserved' AND until < clock_timestamp() - interval '1 day'
         ORDER BY until LIMIT 10000 FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS forgotten = ROW_COUNT;
+    RETURN forgotten;
 END
 $$;
 
@@ -404,7 +465,8 @@ RETURNS TABLE (
     used bigint, reserved bigint, overrun bigint, lost bigint,
     began_at timestamptz, ends_at timestamptz
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 #variable_conflict use_column
 DECLARE
     asked CONSTANT bigint[] := keyauth.find_accounts(tenants, subjects, budgets, periods, zones);
@@ -421,7 +483,8 @@ CREATE FUNCTION keyauth.reset_budget(
     of_tenant text, of_subject text, of_budget text, of_period text, of_zone text,
     only_lost boolean
 ) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     names CONSTANT text[] := string_to_array(of_subject, ' ');
     opened CONSTANT bigint[] := keyauth.find_accounts(ARRAY[of_tenant], ARRAY[of_subject],
@@ -436,6 +499,8 @@ BEGIN
             SET began_at = NULL, ends_at = NULL, used = 0, overrun = 0, lost = 0
             WHERE id = ANY (opened);
     END IF;
+    -- Who has had something of it that was lost is charged what he settles after all.
+    UPDATE keyauth.charges SET status = 'given_back' WHERE status = 'lost' AND accounts && opened;
     -- To set a version to what none can be raises it.
     CASE names[1]
         WHEN 'key' THEN

@@ -34,13 +34,26 @@ impl Ledger for PostgresStore {
         self.try_reserve(charge, lasts).await
     }
 
+    async fn tidy(&self) -> Result<(), LedgerError> {
+        for statement in
+            ["SELECT keyauth.close_some_abandoned()", "SELECT keyauth.forget_charges()"]
+        {
+            let statement = self.schema().sql(statement);
+            // A few at a time, so that nobody waits for long; all that there are, in the end.
+            let mut done: i64 = 1;
+            while done > 0 {
+                let rows = self.rows(|| sqlx::query(statement.clone())).await?;
+                let row = rows.first().ok_or_else(|| LedgerError::unavailable("no row"))?;
+                done = row.try_get(0).map_err(LedgerError::unavailable)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn renew(&self, charges: &[ChargeId], lasts: Duration) -> Result<(), LedgerError> {
         let renew = self.schema().sql("SELECT keyauth.renew_charges($1, $2)");
         let ids: Vec<_> = charges.iter().map(ChargeId::as_str).collect();
-        self.rows(|| sqlx::query(renew.clone()).bind(&ids).bind(interval(lasts))).await?;
-        // Also those that nobody asks about any more.
-        let close = self.schema().sql("SELECT keyauth.close_abandoned(NULL)");
-        self.rows(|| sqlx::query(close.clone())).await.map(drop)
+        self.rows(|| sqlx::query(renew.clone()).bind(&ids).bind(interval(lasts))).await.map(drop)
     }
 
     async fn settle(&self, charge: &ChargeId, amount: Amount) -> Result<Settled, LedgerError> {
@@ -261,6 +274,10 @@ fn unavailable(error: sqlx::Error) -> LedgerError {
             "the schema is missing or older than this code; `PostgresStore::migrate` makes it: \
              {error}"
         )),
+        // Values that it does not take, now or later: an unknown time zone, say.
+        Some(code) if code.starts_with("22") || code.starts_with("23") => {
+            LedgerError::invalid(error)
+        }
         _ => LedgerError::unavailable(error),
     }
 }

@@ -93,3 +93,4 @@ CREATE TABLE charges (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX charges_reserved ON charges (until) WHERE status = 'reserved';
 CREATE INDEX charges_closed ON charges (until) WHERE status <> 'reserved';
+CREATE INDEX charges_lost ON charges (id) WHERE status = 'lost';

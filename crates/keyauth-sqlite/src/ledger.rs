@@ -29,7 +29,14 @@ impl Ledger for SqliteStore {
                 return Err(LedgerErrorKind::Conflict.into());
             }
             None | Some((_, ChargeStatus::GivenBack)) => {}
-            Some(_) => return Ok(Reserved::All(accounts.states())),
+            Some((known, status)) => {
+                if let ChargeStatus::Reserved { until } = status {
+                    let until = until.max(books.now.saturating_add(lasts));
+                    books.write(&known, ChargeStatus::Reserved { until }).await?;
+                    books.close().await?;
+                }
+                return Ok(Reserved::All(accounts.states()));
+            }
         }
         if let Err(budgets) = accounts.reserve(charge.amount, books.now) {
             // What was abandoned is closed all the same.
@@ -43,6 +50,15 @@ impl Ledger for SqliteStore {
         Ok(Reserved::All(accounts.states()))
     }
 
+    async fn tidy(&self) -> Result<(), LedgerError> {
+        let mut books = Books::open(self).await?;
+        let known = i64::try_from(KNOWN.as_micros()).unwrap_or(i64::MAX);
+        let forget = sqlx::query("DELETE FROM charges WHERE status <> 'reserved' AND until < ?");
+        let forget = forget.bind(books.now.as_micros().saturating_sub(known));
+        books.execute(forget).await?;
+        books.close().await
+    }
+
     async fn renew(&self, charges: &[ChargeId], lasts: Duration) -> Result<(), LedgerError> {
         let mut books = Books::open(self).await?;
         let ids: Vec<_> = charges.iter().map(ChargeId::as_str).collect();
@@ -52,10 +68,6 @@ impl Ledger for SqliteStore {
         );
         let renew = renew.bind(books.now.saturating_add(lasts).as_micros()).bind(json(&ids)?);
         books.execute(renew).await?;
-        let forgotten = i64::try_from(KNOWN.as_micros()).unwrap_or(i64::MAX);
-        let forget = sqlx::query("DELETE FROM charges WHERE status <> 'reserved' AND until < ?");
-        let forget = forget.bind(books.now.as_micros().saturating_sub(forgotten));
-        books.execute(forget).await?;
         books.close().await
     }
 
@@ -71,14 +83,15 @@ impl Ledger for SqliteStore {
     async fn book(&self, charge: &NewCharge) -> Result<Settled, LedgerError> {
         charge.check()?;
         let mut books = Books::open(self).await?;
-        let status = match books.charge(&charge.id).await? {
+        let (charge, status) = match books.charge(&charge.id).await? {
             Some((known, _)) if !known.is_same(charge) => {
                 return Err(LedgerErrorKind::Conflict.into());
             }
-            Some((_, status)) => status,
-            None => ChargeStatus::GivenBack,
+            Some(known) => known,
+            None => (charge.clone(), ChargeStatus::GivenBack),
         };
-        books.settle(charge.clone(), status, charge.amount).await
+        let amount = charge.amount;
+        books.settle(charge, status, amount).await
     }
 
     async fn states(&self, budgets: &[ChargedBudget]) -> Result<Vec<BudgetState>, LedgerError> {
@@ -117,6 +130,7 @@ impl SqliteStore {
         });
         let accounts = ChargedAccounts::new(accounts.collect());
         put_back(&mut transaction, &accounts).await?;
+        forgive(&mut transaction, budget, now).await?;
         // To set a version to what none can be raises it.
         let raise = match &budget.subject {
             LimitedSubject::Key(tenant, key) => {
@@ -228,6 +242,23 @@ async fn close_abandoned(
         let status = accounts.abandon(charge.amount, charge.when_abandoned, now);
         put_back(connection, &accounts).await?;
         write(connection, &charge, status, now).await?;
+    }
+    Ok(())
+}
+
+/// Notes that nothing of an account is lost any more: who has had it is charged what he settles.
+async fn forgive(
+    connection: &mut SqliteConnection,
+    budget: &ChargedBudget,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let lost = sqlx::query("SELECT * FROM charges WHERE status = 'lost'");
+    let lost = lost.fetch_all(&mut *connection).await.map_err(LedgerError::unavailable)?;
+    for row in &lost {
+        let (charge, _) = charge(row).map_err(LedgerError::unavailable)?;
+        if charge.budgets.iter().any(|charged| charged.account() == budget.account()) {
+            write(connection, &charge, ChargeStatus::GivenBack, now).await?;
+        }
     }
     Ok(())
 }

@@ -118,33 +118,35 @@ impl ChargedAccounts {
         amount: Amount,
         now: Timestamp,
     ) -> Result<ChargeStatus, LedgerError> {
-        let found = match was {
+        match was {
             ChargeStatus::Settled { amount: before, .. } if before == amount => return Ok(was),
             ChargeStatus::Settled { .. } => return Err(LedgerErrorKind::Conflict.into()),
-            ChargeStatus::Reserved { .. } if amount == Amount::ZERO => {
-                return Ok(self.abandon(reserved, WhenAbandoned::GivenBack, now));
-            }
-            _ if amount == Amount::ZERO => return Ok(was),
-            ChargeStatus::Reserved { .. } => {
-                self.release(reserved);
-                Amount::ZERO
-            }
-            ChargeStatus::GivenBack => Amount::ZERO,
-            // What was lost is used already; how much of it was spent is known now.
-            ChargeStatus::Lost => amount.min(reserved),
-        };
-        let further = amount.saturating_sub(found);
+            ChargeStatus::Reserved { .. } => self.release(reserved),
+            ChargeStatus::Lost => self.find_again(reserved),
+            ChargeStatus::GivenBack => {}
+        }
+        if amount == Amount::ZERO {
+            return Ok(ChargeStatus::GivenBack);
+        }
         let hard = self.0.iter().filter(|(charged, _)| charged.is_reserved_of());
         let room = hard.map(|(charged, account)| account.state(charged.budget.limit).remaining());
-        let granted = room.min().map_or(further, |room| further.min(room));
+        let granted = room.min().map_or(amount, |room| amount.min(room));
         for (charged, account) in &mut self.0 {
-            let more = if charged.is_reserved_of() { granted } else { further };
+            let more = if charged.is_reserved_of() { granted } else { amount };
             account.begin(&charged.budget, now);
             account.used = account.used.saturating_add(more);
-            account.overrun = account.overrun.saturating_add(further.saturating_sub(more));
-            account.lost = account.lost.saturating_sub(found.min(account.lost));
+            account.overrun = account.overrun.saturating_add(amount.saturating_sub(more));
         }
-        Ok(ChargeStatus::Settled { amount, charged: found.saturating_add(granted) })
+        Ok(ChargeStatus::Settled { amount, charged: granted })
+    }
+
+    /// What was lost is not: whoever had it was cut off, and says what he has spent. Where a window
+    /// has ended since, nothing of it is counted any more.
+    fn find_again(&mut self, amount: Amount) {
+        for (_, account) in self.0.iter_mut().filter(|(_, account)| account.lost >= amount) {
+            account.used = account.used.saturating_sub(amount);
+            account.lost = account.lost.saturating_sub(amount);
+        }
     }
 
     fn release(&mut self, amount: Amount) {

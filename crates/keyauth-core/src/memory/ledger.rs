@@ -67,6 +67,18 @@ impl Books {
         self.accounts.extend(named);
     }
 
+    /// An account, of which nothing is to be lost any more.
+    fn forgive(&mut self, budget: &ChargedBudget) -> &mut BudgetAccount {
+        let name = budget.account();
+        for (charge, status) in self.charges.values_mut() {
+            let concerned = charge.budgets.iter().any(|charged| charged.account() == name);
+            if concerned && *status == ChargeStatus::Lost {
+                *status = ChargeStatus::GivenBack;
+            }
+        }
+        self.accounts.entry(name).or_default()
+    }
+
     fn settle(
         &mut self,
         charge: NewCharge,
@@ -100,20 +112,31 @@ impl Ledger for MemoryLedger {
         charge.check()?;
         let (mut books, now) = self.open();
         let mut accounts = books.take_out(&charge.budgets);
-        match books.charges.get(&charge.id) {
+        let reserved_until = now.saturating_add(lasts);
+        match books.charges.get_mut(&charge.id) {
             Some((known, _)) if !known.is_same(charge) => {
                 return Err(LedgerErrorKind::Conflict.into());
             }
             None | Some((_, ChargeStatus::GivenBack)) => {}
-            Some(_) => return Ok(Reserved::All(accounts.states())),
+            Some((_, status)) => {
+                if let ChargeStatus::Reserved { until } = status {
+                    *until = reserved_until.max(*until);
+                }
+                return Ok(Reserved::All(accounts.states()));
+            }
         }
         if let Err(budgets) = accounts.reserve(charge.amount, now) {
             return Ok(Reserved::Exhausted { budgets, states: accounts.states() });
         }
         books.put_back(&accounts);
-        let status = ChargeStatus::Reserved { until: now.saturating_add(lasts) };
+        let status = ChargeStatus::Reserved { until: reserved_until };
         books.charges.insert(charge.id.clone(), (charge.clone(), status));
         Ok(Reserved::All(accounts.states()))
+    }
+
+    async fn tidy(&self) -> Result<(), LedgerError> {
+        drop(self.open());
+        Ok(())
     }
 
     async fn renew(&self, charges: &[ChargeId], lasts: Duration) -> Result<(), LedgerError> {
@@ -139,14 +162,15 @@ impl Ledger for MemoryLedger {
     async fn book(&self, charge: &NewCharge) -> Result<Settled, LedgerError> {
         charge.check()?;
         let (mut books, now) = self.open();
-        let status = match books.charges.get(&charge.id) {
+        let (charge, status) = match books.charges.get(&charge.id) {
             Some((known, _)) if !known.is_same(charge) => {
                 return Err(LedgerErrorKind::Conflict.into());
             }
-            Some((_, status)) => *status,
-            None => ChargeStatus::GivenBack,
+            Some(known) => known.clone(),
+            None => (charge.clone(), ChargeStatus::GivenBack),
         };
-        books.settle(charge.clone(), status, charge.amount, now)
+        let amount = charge.amount;
+        books.settle(charge, status, amount, now)
     }
 
     async fn states(&self, budgets: &[ChargedBudget]) -> Result<Vec<BudgetState>, LedgerError> {
@@ -156,13 +180,13 @@ impl Ledger for MemoryLedger {
 
     async fn reset(&self, budget: &ChargedBudget) -> Result<(), LedgerError> {
         let (mut books, _) = self.open();
-        books.accounts.entry(budget.account()).or_default().reset();
+        books.forgive(budget).reset();
         Ok(())
     }
 
     async fn give_back_lost(&self, budget: &ChargedBudget) -> Result<(), LedgerError> {
         let (mut books, _) = self.open();
-        books.accounts.entry(budget.account()).or_default().give_back_lost();
+        books.forgive(budget).give_back_lost();
         Ok(())
     }
 }

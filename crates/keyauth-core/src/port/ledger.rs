@@ -35,7 +35,8 @@ use crate::{
 ///
 /// Checked by `keyauth_testkit::ledger_conformance!`.
 pub trait Ledger: Debug + Send + Sync {
-    /// Reserves what a charge may come to, for so long.
+    /// Reserves what a charge may come to, for so long; where it is reserved already, for as long
+    /// from now.
     ///
     /// Of a [soft](crate::BudgetMode::Soft) budget nothing is reserved; it refuses where it is used
     /// up.
@@ -50,6 +51,14 @@ pub trait Ledger: Debug + Send + Sync {
         lasts: Duration,
     ) -> impl Future<Output = Result<Reserved, LedgerError>> + Send;
 
+    /// Closes what was abandoned, of anybody, and forgets what was closed long ago: to be called now
+    /// and then.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](LedgerErrorKind::Unavailable) alone.
+    fn tidy(&self) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
     /// Keeps reservations for longer, from now on; those that are over stay so.
     ///
     /// # Errors
@@ -63,6 +72,8 @@ pub trait Ledger: Debug + Send + Sync {
 
     /// Books what a charge came to, and gives back the rest of what was reserved. At zero all of it
     /// is given back, and the same charge can be reserved again.
+    ///
+    /// What was lost is found again by this: whoever had it was not dead.
     ///
     /// Where it came to more, or what was reserved is over, as much is used of hard budgets as all
     /// of them have room for. What is beyond is told as [overrun](Settled::overrun), and booked as
@@ -108,7 +119,8 @@ pub trait Ledger: Debug + Send + Sync {
     fn reset(&self, budget: &ChargedBudget)
     -> impl Future<Output = Result<(), LedgerError>> + Send;
 
-    /// Gives back what was lost of a budget, as an operator's decision.
+    /// Gives back what was lost of a budget, as an operator's decision. Whoever had it and comes back
+    /// after all is charged what he settles.
     ///
     /// # Errors
     ///
@@ -271,7 +283,8 @@ pub enum LedgerErrorKind {
     Conflict,
     /// There is no such charge.
     Unknown,
-    /// An amount is negative, or the budgets are none, or one of them is there twice.
+    /// An amount is negative, or the budgets are none, or one of them is there twice; or one of them
+    /// has a time zone that the ledger does not know.
     Invalid,
     /// The ledger could not be asked, did not answer in time, or answered nonsense. It may have
     /// done what it was asked to, and can be asked again.
@@ -282,6 +295,11 @@ impl LedgerError {
     /// The ledger could not be asked, because of `source`.
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind: LedgerErrorKind::Unavailable, source: Some(source.into()) }
+    }
+
+    /// What was asked can never be done, because of `source`.
+    pub fn invalid(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind: LedgerErrorKind::Invalid, source: Some(source.into()) }
     }
 
     /// What to branch on.

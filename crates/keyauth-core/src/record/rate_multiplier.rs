@@ -24,14 +24,16 @@ impl RateMultiplier {
     /// Prices stay as they are.
     pub const ONE: Self = Self(SCALE);
 
-    /// What an amount becomes: rounded to the nearest fraction, halves upwards, and at most
-    /// [`Amount::MAX`].
+    /// What an amount becomes: rounded to the nearest fraction, halves upwards, and within
+    /// [`Amount::MAX`] either way.
     #[must_use]
     pub fn apply(self, amount: Amount) -> Amount {
         let scale = i128::from(SCALE);
         let product = i128::from(amount.as_fractions()) * i128::from(self.0);
         let rounded = (product + scale / 2).div_euclid(scale);
-        i64::try_from(rounded).map_or(Amount::MAX, Amount::from_fractions)
+        let most = i128::from(i64::MAX);
+        let rounded = i64::try_from(rounded.clamp(-most, most));
+        rounded.map_or(Amount::MAX, Amount::from_fractions)
     }
 }
 
@@ -125,6 +127,7 @@ mod tests {
         check("0.5", 2, 1);
         check("0.0001", 4_999, 0);
         check("1.3", i64::MAX, i64::MAX);
+        check("1.3", i64::MIN, -i64::MAX);
         check("1", i64::MAX, i64::MAX);
         check("1", 0, 0);
     }

@@ -80,6 +80,11 @@ impl Ledger for Watched {
         reserved
     }
 
+    async fn tidy(&self) -> Result<(), LedgerError> {
+        self.answer().await?;
+        self.ledger.tidy().await
+    }
+
     async fn renew(&self, charges: &[ChargeId], lasts: Duration) -> Result<(), LedgerError> {
         self.answer().await?;
         self.state.renewed.fetch_add(1, Ordering::SeqCst);

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use keyauth_core::{
     Amount, Budget, BudgetState, BudgetWindow, ChargeId, ChargedBudget, Issuer, Ledger,
-    LimitedSubject, NewCharge, NewKey, OwnerId, Reserved, TenantId, TimeZone, Timestamp,
-    WhenAbandoned,
+    LedgerErrorKind, LimitedSubject, NewCharge, NewKey, OwnerId, Reserved, TenantId, TimeZone,
+    Timestamp, WhenAbandoned,
 };
 use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx;
 
-use super::world::World;
+use super::world::{World, execute};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -49,6 +49,7 @@ pub(crate) async fn charge_and_reset(ledger: &impl Ledger) {
     let charge = reserve(ledger, &budget, units(10)).await.expect("room");
     assert_eq!(reserve(ledger, &budget, units(1)).await, None);
     ledger.renew(std::slice::from_ref(&charge), MINUTE).await.expect("renewed");
+    ledger.tidy().await.expect("tidied");
     ledger.settle(&charge, units(10)).await.expect("settled");
     ledger.give_back_lost(&budget).await.expect("nothing was");
     ledger.reset(&budget).await.expect("reset");
@@ -156,14 +157,32 @@ async fn closed_charges_are_forgotten_after_a_day() {
         reserve(ledger, &budget, units(1)).await.expect("room"),
     ];
     ledger.settle(&closed, units(1)).await.expect("settled");
-    ledger.renew(&[], MINUTE).await.expect("renewed");
+    ledger.tidy().await.expect("tidied");
     ledger.settle(&closed, units(1)).await.expect("it is known");
     world.run("UPDATE keyauth.charges SET until = until - interval '23 hours' WHERE status = 'settled'").await;
-    ledger.renew(&[], MINUTE).await.expect("renewed");
+    ledger.tidy().await.expect("tidied");
     ledger.settle(&closed, units(1)).await.expect("it is known");
     world.run("UPDATE keyauth.charges SET until = until - interval '2 hours' WHERE status = 'settled'").await;
-    ledger.renew(std::slice::from_ref(&open), MINUTE).await.expect("renewed");
+    ledger.tidy().await.expect("tidied");
     ledger.settle(&closed, units(1)).await.expect_err("it is forgotten");
     ledger.settle(&open, units(1)).await.expect("settled");
     assert_eq!(state(ledger, &budget).await.used, units(2));
+}
+
+/// A zone that the server does not know is an error of its own, which no retry mends; and a lock that
+/// somebody holds keeps nobody for long.
+#[tokio::test]
+async fn what_cannot_be_done_says_so() {
+    let world = World::create().await;
+    let budget = budget(BudgetWindow::Day);
+    let charge = reserve(&world.store, &budget, units(1)).await.expect("room");
+    world.run("UPDATE keyauth.accounts SET zone = 'Nowhere/Atlantis', began_at = NULL").await;
+    let error = world.store.settle(&charge, units(1)).await.expect_err("there is no such zone");
+    assert_eq!(error.kind(), LedgerErrorKind::Invalid);
+    let mut psql = world.psql().await;
+    execute(&mut psql, "BEGIN; UPDATE keyauth.accounts SET zone = 'UTC'").await;
+    let error = world.store.settle(&charge, units(1)).await.expect_err("it is locked");
+    assert_eq!(error.kind(), LedgerErrorKind::Unavailable);
+    execute(&mut psql, "COMMIT").await;
+    world.store.settle(&charge, units(1)).await.expect("settled");
 }

@@ -272,6 +272,13 @@ pub async fn reservations_come_back_when_nobody_renews_them<L: Ledger>(ledger: L
         }
     };
     timeout(PATIENCE, given_back).await.expect("given back");
+    // To reserve it again is to renew it.
+    let again = charge(&[&budget], units(1));
+    ledger.reserve(&again, short).await.expect("an answer");
+    reserve(&ledger, &again).await.expect("it is");
+    sleep(short).await;
+    check(&ledger, &budget, 0, 5).await;
+    settle(&ledger, &again, Amount::ZERO).await;
     // One that is over cannot be renewed, and is settled as far as there is room.
     ledger.renew(std::slice::from_ref(&left.id), MINUTE).await.expect("nothing happens");
     check(&ledger, &budget, 0, 4).await;
@@ -286,25 +293,46 @@ pub async fn reservations_come_back_when_nobody_renews_them<L: Ledger>(ledger: L
 pub async fn what_is_lost_counts_as_used<L: Ledger>(ledger: L) {
     let budget = total(10);
     let lost = NewCharge { when_abandoned: WhenAbandoned::Lost, ..charge(&[&budget], units(6)) };
-    ledger.reserve(&lost, Duration::from_millis(100)).await.expect("an answer");
+    lose(&ledger, &lost, &budget).await;
+    let after = state(&ledger, &budget).await;
+    assert_eq!((after.used, after.lost), (units(6), units(6)));
+    // Whoever had it comes back, and says how much it was: the rest was not lost after all.
+    let settled = settle(&ledger, &lost, units(4)).await;
+    assert_eq!((settled.charged, settled.overrun), (units(4), Amount::ZERO));
+    let after = state(&ledger, &budget).await;
+    assert_eq!((after.used, after.lost), (units(4), Amount::ZERO));
+    // And nothing of it, where nothing was spent.
+    let lost = NewCharge { id: ChargeId::new(unique("other")).expect("an id"), ..lost };
+    lose(&ledger, &lost, &budget).await;
+    settle(&ledger, &lost, Amount::ZERO).await;
+    let after = state(&ledger, &budget).await;
+    assert_eq!((after.used, after.lost), (units(4), Amount::ZERO));
+    // An operator gives back what nobody comes back for; who does is charged all the same.
+    let lost = NewCharge { id: ChargeId::new(unique("third")).expect("an id"), ..lost };
+    lose(&ledger, &lost, &budget).await;
+    let other = NewCharge { amount: units(1), ..lost.clone() };
+    let other = NewCharge { id: ChargeId::new(unique("fourth")).expect("an id"), ..other };
+    assert_eq!(reserve(&ledger, &other).await, None);
+    ledger.give_back_lost(&budget).await.expect("given back");
+    let after = state(&ledger, &budget).await;
+    assert_eq!((after.used, after.lost), (units(4), Amount::ZERO));
+    lose(&ledger, &other, &budget).await;
+    assert_eq!(settle(&ledger, &lost, units(3)).await.charged, units(3));
+    let after = state(&ledger, &budget).await;
+    assert_eq!((after.used, after.lost), (units(8), units(1)));
+}
+
+/// Reserves a charge that nobody settles.
+async fn lose(ledger: &impl Ledger, charge: &NewCharge, budget: &ChargedBudget) {
+    let before = state(ledger, budget).await.lost;
+    ledger.reserve(charge, Duration::from_millis(100)).await.expect("an answer");
     let counted = async {
-        while state(&ledger, &budget).await.reserved != Amount::ZERO {
+        while state(ledger, budget).await.lost == before {
+            ledger.tidy().await.expect("tidied");
             sleep(Duration::from_millis(20)).await;
         }
     };
     timeout(PATIENCE, counted).await.expect("it is over");
-    let after = state(&ledger, &budget).await;
-    assert_eq!((after.used, after.lost), (units(6), units(6)));
-    // Whoever had it comes back, and says how much it was.
-    let settled = settle(&ledger, &lost, units(4)).await;
-    assert_eq!((settled.charged, settled.overrun), (units(4), Amount::ZERO));
-    let after = state(&ledger, &budget).await;
-    assert_eq!((after.used, after.lost), (units(6), units(2)), "the rest is an operator's");
-    assert_eq!(reserve(&ledger, &charge(&[&budget], units(5))).await, None);
-    ledger.give_back_lost(&budget).await.expect("given back");
-    let after = state(&ledger, &budget).await;
-    assert_eq!((after.used, after.lost), (units(4), Amount::ZERO));
-    reserve(&ledger, &charge(&[&budget], units(5))).await.expect("room");
 }
 
 /// M2: what is raised or reset counts with the next call.
