@@ -58,9 +58,16 @@ impl Accounts {
     pub(crate) fn tidy(&self, uptime: Duration) {
         let long_ago = millis(uptime.saturating_sub(KEPT));
         self.0.pin().retain(|_, account| {
-            account.asked_for.load(Ordering::Relaxed) >= long_ago
-                || Arc::strong_count(account) > 1
-                || !account.stock().is_empty()
+            let asked_for = account.asked_for.load(Ordering::Relaxed) >= long_ago;
+            if asked_for || Arc::strong_count(account) > 1 {
+                return true;
+            }
+            let mut stock = account.stock();
+            if stock.is_empty() {
+                // Whoever has got hold of it in this moment puts nothing into it any more.
+                stock.close();
+            }
+            !stock.is_empty()
         });
     }
 }

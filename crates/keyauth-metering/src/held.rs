@@ -2,31 +2,34 @@
 
 use std::sync::Arc;
 
-use keyauth_core::{Amount, ChargeId, ChargedBudget, Ledger, NewCharge, Settle, WhenAbandoned};
+use keyauth_core::{
+    Amount, BudgetMode, ChargedBudget, Ledger, NamedBy, NewCharge, Settle, WhenAbandoned,
+};
 
 use crate::accounts::Account;
 use crate::books::new_id;
 use crate::leases::Taken;
 use crate::meter::Inner;
-use crate::settling::{Place, Settlement};
+use crate::settling::Place;
 
 /// What is reserved of all budgets of one charge.
 #[derive(Debug)]
 pub(crate) struct Held<L: Ledger> {
     inner: Arc<Inner<L>>,
+    named_by: NamedBy,
     /// In the ledger.
-    charge: Option<(ChargeId, Place)>,
+    charge: Option<(NewCharge, Place)>,
     /// Of what this process has taken ahead.
     leased: Vec<(ChargedBudget, Arc<Account>, Taken)>,
 }
 
 impl<L: Ledger> Held<L> {
-    pub(crate) const fn new(inner: Arc<Inner<L>>) -> Self {
-        Self { inner, charge: None, leased: Vec::new() }
+    pub(crate) const fn new(inner: Arc<Inner<L>>, named_by: NamedBy) -> Self {
+        Self { inner, named_by, charge: None, leased: Vec::new() }
     }
 
-    pub(crate) fn in_ledger(&mut self, id: ChargeId, place: Place) {
-        self.charge = Some((id, place));
+    pub(crate) fn in_ledger(&mut self, charge: NewCharge, place: Place) {
+        self.charge = Some((charge, place));
     }
 
     pub(crate) fn leased(&mut self, budget: ChargedBudget, account: Arc<Account>, taken: Taken) {
@@ -35,14 +38,16 @@ impl<L: Ledger> Held<L> {
 
     /// Books it, the first time.
     fn book(&mut self, amount: Amount) {
-        if let Some((id, place)) = self.charge.take() {
-            place.send(Settlement::Settle { id, amount });
+        let given_back = amount == Amount::ZERO;
+        match self.charge.take() {
+            // Somebody else may have reserved it by its name, and goes on: it lapses by itself.
+            Some(_) if given_back && self.named_by == NamedBy::Application => {}
+            Some((charge, place)) => place.settle(charge, amount),
+            None => {}
         }
         for (budget, account, taken) in self.leased.drain(..) {
             let beyond = account.stock().give_back(taken, amount);
-            if beyond > Amount::ZERO {
-                self.inner.book(vec![budget], beyond);
-            }
+            self.inner.book_in_ledger(vec![budget], beyond);
         }
     }
 }
@@ -60,15 +65,28 @@ impl<L: Ledger> Drop for Held<L> {
 }
 
 impl<L: Ledger> Inner<L> {
-    /// Books what nothing is reserved for.
+    /// Books what nothing is reserved for: of leased budgets from what was taken ahead, as far as
+    /// there is any.
     pub(crate) fn book(&self, budgets: Vec<ChargedBudget>, amount: Amount) {
+        let is_leased = |budget: &ChargedBudget| budget.budget.mode == BudgetMode::Leased;
+        let (leased, others): (Vec<_>, Vec<_>) = budgets.into_iter().partition(is_leased);
+        for budget in leased {
+            let account = self.books.accounts.of(budget.account(), self.books.clock.uptime());
+            let beyond = account.stock().give_back(Taken::default(), amount);
+            self.book_in_ledger(vec![budget], beyond);
+        }
+        self.book_in_ledger(others, amount);
+    }
+
+    fn book_in_ledger(&self, budgets: Vec<ChargedBudget>, amount: Amount) {
+        if amount == Amount::ZERO || budgets.is_empty() {
+            return;
+        }
         match new_id() {
-            Ok(id) => self.queue.put(Settlement::Book(NewCharge {
-                id,
-                budgets,
-                amount,
-                when_abandoned: WhenAbandoned::GivenBack,
-            })),
+            Ok(id) => {
+                let when_abandoned = WhenAbandoned::GivenBack;
+                self.queue.book(NewCharge { id, budgets, amount, when_abandoned });
+            }
             Err(error) => tracing::error!(%amount, "a charge was not booked: {error}"),
         }
     }

@@ -17,6 +17,8 @@ use crate::settling::{Queue, settle};
 
 /// How often what is leased is looked after.
 const KEEPING: Duration = Duration::from_secs(1);
+/// How long the end waits for what is under way.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 /// How many times as seldom reservations are renewed: every 20 seconds.
 const RENEWAL: u32 = 20;
 
@@ -69,20 +71,44 @@ impl<L: Ledger + 'static> Meter for LedgerMeter<L> {
 
     fn start(&self) -> Background {
         let Some(waiting) = self.0.queue.start() else { return Background::none() };
-        let (stop_settling, settling_stopped) = oneshot::channel();
-        let (stop_keeping, keeping_stopped) = oneshot::channel();
-        let settler = tokio::spawn(settle(Arc::clone(&self.0.books), waiting, settling_stopped));
-        let keeper = tokio::spawn(look_after(Arc::downgrade(&self.0), keeping_stopped));
+        let (stop, stopped) = oneshot::channel();
+        // It ends with the last that could be settled, not with the wait for it.
+        drop(tokio::spawn(settle(Arc::clone(&self.0.books), waiting)));
+        let keeper = tokio::spawn(look_after(Arc::downgrade(&self.0), stopped));
         let inner = Arc::downgrade(&self.0);
         Background::new(async move {
-            let _ = stop_keeping.send(());
+            let _ = stop.send(());
             let _ = keeper.await;
             if let Some(inner) = inner.upgrade() {
-                inner.books.accounts.all().iter().for_each(|account| account.stock().close());
+                inner.leave().await;
             }
-            let _ = stop_settling.send(());
-            let _ = settler.await;
         })
+    }
+}
+
+impl<L: Ledger> Inner<L> {
+    /// Settles all that has ended, for as long as that is worth waiting for.
+    async fn leave(&self) {
+        self.queue.close();
+        self.close_stocks();
+        self.queue.book_added_up();
+        if timeout(LEAVE_DEADLINE, self.queue.open.none()).await.is_err() {
+            tracing::error!(
+                charges = self.queue.open.len(),
+                "not all charges are settled at the end: calls are under way, or the ledger is away"
+            );
+        }
+    }
+
+    fn close_stocks(&self) {
+        self.books.accounts.all().iter().for_each(|account| account.stock().close());
+    }
+}
+
+/// A meter that nobody has shut down gives back what it has taken ahead, and ends.
+impl<L: Ledger> Drop for Inner<L> {
+    fn drop(&mut self) {
+        self.close_stocks();
     }
 }
 
@@ -95,11 +121,15 @@ async fn look_after<L: Ledger + 'static>(inner: Weak<Inner<L>>, stop: oneshot::R
         loop {
             ticks.tick().await;
             let Some(inner) = inner.upgrade() else { return };
-            keep(&inner).await;
+            keep(&inner);
+            inner.queue.book_added_up();
             until_renewal = until_renewal.saturating_sub(1);
             // Where that fails, again with the next tick.
-            if until_renewal == 0 && inner.books.renew().await {
+            if until_renewal == 0 && inner.books.renew(&inner.queue.open.charges()).await {
                 until_renewal = RENEWAL;
+                let books = Arc::clone(&inner.books);
+                // It may take its time, and keeping does not wait for it.
+                drop(tokio::spawn(async move { books.tidy().await }));
             }
         }
     };

@@ -9,12 +9,10 @@ use keyauth_core::{
 };
 
 use crate::accounts::Account;
-use crate::books::LASTS;
 use crate::exhausted::Terms;
 use crate::held::Held;
 use crate::leases::{Lease, take};
 use crate::meter::Inner;
-use crate::settling::Settlement;
 
 /// A budget that a charge is charged to, and what is known of it here.
 struct Charged {
@@ -49,13 +47,18 @@ pub(crate) fn try_reserve<L: Ledger + 'static>(
     charge: &MeteredCharge,
 ) -> TryReserve {
     let charged = Charged::of(inner, charge);
-    if let Some(exhausted) = known(inner, &charged, charge.amount) {
+    // What has a name may have been charged before, and then costs nothing.
+    let known = match charge.named_by {
+        NamedBy::Nobody => known(inner, &charged, charge.amount),
+        NamedBy::Application => None,
+    };
+    if let Some(exhausted) = known {
         return TryReserve::Decided(ReserveDecision::Exhausted(exhausted));
     }
     if !inner.queue.is_started() || !charged.iter().all(|one| one.is_leased) {
         return TryReserve::Ask;
     }
-    let mut held = Held::new(Arc::clone(inner));
+    let mut held = Held::new(Arc::clone(inner), charge.named_by);
     for one in charged {
         let taken = one.account.stock().take(charge.amount, &one.lease);
         let Some(taken) = taken else { return TryReserve::Ask };
@@ -70,20 +73,11 @@ pub(crate) async fn reserve<L: Ledger + 'static>(
     inner: &Arc<Inner<L>>,
     charge: MeteredCharge,
 ) -> Result<ReserveDecision, LedgerError> {
-    let (leased, asked): (Vec<_>, Vec<_>) =
-        Charged::of(inner, &charge).into_iter().partition(|one| one.is_leased);
-    // Those who wait for their turn have not been asked for yet, and go away without a trace. In one
-    // order, so that nobody waits in a circle.
-    let mut accounts: Vec<_> = asked.iter().map(|one| (one.lease.budget.account(), one)).collect();
-    accounts.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let mut turns = Vec::with_capacity(accounts.len() + 1);
-    for (_, one) in &accounts {
-        turns.push(Arc::clone(&one.account.turns).acquire_owned().await);
-    }
-    turns.push(Arc::clone(&inner.books.turns).acquire_owned().await);
+    // Those who wait for their turn have not been asked for yet, and go away without a trace.
+    let turns = inner.books.account_turns(&charge.record.charged_budgets()).await;
     let inner = Arc::clone(inner);
     let asking = tokio::spawn(async move {
-        let decision = ask(inner, charge, leased, asked).await;
+        let decision = ask(inner, charge).await;
         drop(turns);
         decision
     });
@@ -93,10 +87,10 @@ pub(crate) async fn reserve<L: Ledger + 'static>(
 async fn ask<L: Ledger + 'static>(
     inner: Arc<Inner<L>>,
     charge: MeteredCharge,
-    leased: Vec<Charged>,
-    asked: Vec<Charged>,
 ) -> Result<ReserveDecision, LedgerError> {
-    let mut held = Held::new(Arc::clone(&inner));
+    let (leased, asked): (Vec<_>, Vec<_>) =
+        Charged::of(&inner, &charge).into_iter().partition(|one| one.is_leased);
+    let mut held = Held::new(Arc::clone(&inner), charge.named_by);
     for one in leased {
         let taken = take(&inner, &one.account, &one.lease, charge.amount).await?;
         let Some(taken) = taken else {
@@ -110,31 +104,26 @@ async fn ask<L: Ledger + 'static>(
     if asked.is_empty() {
         return Ok(ReserveDecision::Reserved(Reservation::new(held)));
     }
-    let place = inner.queue.place().await?;
     let new = NewCharge {
         id: charge.id.clone(),
         budgets: asked.iter().map(|one| one.lease.budget.clone()).collect(),
         amount: charge.amount,
         when_abandoned: WhenAbandoned::GivenBack,
     };
-    inner.books.open(charge.id.clone());
-    match inner.books.ledger.reserve(&new, LASTS).await {
+    let place = inner.queue.place(&new)?;
+    match inner.books.reserve(&new).await {
         Ok(Reserved::All(_)) => {
-            held.in_ledger(charge.id, place);
+            held.in_ledger(new, place);
             Ok(ReserveDecision::Reserved(Reservation::new(held)))
         }
         Ok(Reserved::Exhausted { budgets, states }) => {
-            inner.books.close(&charge.id);
             let refusing = budgets.iter().filter_map(|at| asked.get(*at).zip(states.get(*at)));
             Ok(ReserveDecision::Exhausted(refused(&inner, refusing, charge.amount)))
         }
         Err(error) => {
-            let may_be = error.kind() == LedgerErrorKind::Unavailable;
-            if may_be && charge.named_by == NamedBy::Nobody {
-                place.send(Settlement::Settle { id: charge.id, amount: Amount::ZERO });
-            } else {
-                // Somebody else may have reserved it by the same name: it ends by itself.
-                inner.books.close(&charge.id);
+            if error.kind() == LedgerErrorKind::Unavailable {
+                // It may have been reserved all the same, and is given back then.
+                held.in_ledger(new, place);
             }
             Err(error)
         }

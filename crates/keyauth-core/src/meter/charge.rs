@@ -61,7 +61,7 @@ impl Charge {
     /// # Errors
     ///
     /// [`Invalid`](crate::LedgerErrorKind::Invalid) for a negative amount, and
-    /// [`Unavailable`](crate::LedgerErrorKind::Unavailable).
+    /// [`Unavailable`](crate::LedgerErrorKind::Unavailable), also where the charge is closed.
     pub async fn reserve(&self, amount: Amount) -> Result<Result<(), Exhausted>, LedgerError> {
         let id = ChargeId::generate(SystemClock::new().now()).map_err(LedgerError::unavailable)?;
         self.reserve_named(id, NamedBy::Nobody, amount).await
@@ -95,6 +95,9 @@ impl Charge {
         if amount < Amount::ZERO {
             return Err(LedgerErrorKind::Invalid.into());
         }
+        if self.state().closed {
+            return Err(closed());
+        }
         if record.budgets.is_empty() {
             return Ok(Ok(()));
         }
@@ -108,9 +111,10 @@ impl Charge {
             ReserveDecision::Exhausted(exhausted) => Err(exhausted),
             ReserveDecision::Reserved(reservation) => {
                 let mut state = self.state();
-                if !state.closed {
-                    state.tally.reserve(amount, reservation);
+                if state.closed {
+                    return Err(closed());
                 }
+                state.tally.reserve(amount, reservation);
                 Ok(())
             }
         })
@@ -163,6 +167,11 @@ impl Charge {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Nobody would settle what is reserved then.
+fn closed() -> LedgerError {
+    LedgerError::unavailable("the charge is closed; `Charge::hold` keeps it open")
 }
 
 impl ChargeHold {

@@ -6,9 +6,8 @@ use keyauth_core::{Amount, Ledger, LedgerError, NewCharge, Reserved, WhenAbandon
 
 use super::{Lease, Taken};
 use crate::accounts::Account;
-use crate::books::{LASTS, new_id};
+use crate::books::new_id;
 use crate::meter::Inner;
-use crate::settling::Settlement;
 
 /// How long a batch is used before what is left of it is given back.
 pub(super) const ROTATION: Duration = Duration::from_secs(10);
@@ -16,6 +15,8 @@ pub(super) const ROTATION: Duration = Duration::from_secs(10);
 const FIRST: i64 = 100;
 /// It is no more than the eighth part of what is left, so that others get theirs.
 const SHARE: i64 = 8;
+/// How often somebody asks for whom others have taken it from under his nose.
+const ATTEMPTS: usize = 3;
 /// How many seconds' use it is to last for.
 const AHEAD: i64 = 5;
 
@@ -27,62 +28,61 @@ pub(crate) async fn take<L: Ledger>(
     lease: &Lease,
     amount: Amount,
 ) -> Result<Option<Taken>, LedgerError> {
-    if let Some(taken) = account.stock().take(amount, lease) {
-        return Ok(Some(taken));
+    let _asking = account.asking.lock().await;
+    // Others may take what was asked for here, without asking.
+    for _ in 0..ATTEMPTS {
+        if let Some(taken) = account.stock().take(amount, lease) {
+            return Ok(Some(taken));
+        }
+        let short = amount.saturating_sub(account.stock().free());
+        if !ask(inner, account, lease, short, Amount::ZERO).await? {
+            return Ok(None);
+        }
     }
-    let _turn = account.asking.lock().await;
-    if let Some(taken) = account.stock().take(amount, lease) {
-        return Ok(Some(taken));
-    }
-    ask(inner, account, lease, amount, Amount::ZERO).await
+    Ok(account.stock().take(amount, lease))
 }
 
-/// Asks for a batch, for somebody who uses so much in a second, and takes an amount of it. Whoever
-/// asks has the account's turn.
+/// Asks for a batch of so much at least, for somebody who uses so much in a second, and says whether
+/// there is one. Whoever asks is alone at the account.
 pub(super) async fn ask<L: Ledger>(
     inner: &Inner<L>,
     account: &Account,
     lease: &Lease,
-    take: Amount,
+    short: Amount,
     lately: Amount,
-) -> Result<Option<Taken>, LedgerError> {
+) -> Result<bool, LedgerError> {
     let Inner { books, queue, .. } = inner;
-    let needed = take.max(Amount::from_fractions(1));
+    let needed = short.max(Amount::from_fractions(1));
     let ahead = Amount::from_fractions(lately.as_fractions().saturating_mul(AHEAD));
     let most = account.remaining().map_or(Amount::MAX, |left| part(left, SHARE));
     let mut amount = ahead.max(part(lease.terms.limit, FIRST)).min(most).max(needed);
     loop {
-        // For the case that nobody says whether it was reserved.
-        let place = queue.place().await?;
-        let id = new_id()?;
         let charge = NewCharge {
-            id: id.clone(),
+            id: new_id()?,
             budgets: vec![lease.budget.clone()],
             amount,
             when_abandoned: WhenAbandoned::Lost,
         };
-        books.open(id.clone());
+        let place = queue.place(&charge)?;
         let asked_at = books.clock.uptime();
-        match books.ledger.reserve(&charge, LASTS).await {
+        match books.reserve(&charge).await {
             Ok(Reserved::All(states)) => {
                 states.first().into_iter().for_each(|state| account.stands(state));
-                let mut stock = account.stock();
-                stock.put((id, amount), lease, asked_at, place);
-                return Ok(stock.take(take, lease));
+                account.stock().put(charge, lease, asked_at, place);
+                return Ok(true);
             }
             Ok(Reserved::Exhausted { states, .. }) => {
-                books.close(&id);
-                let Some(state) = states.first() else { return Ok(None) };
-                account.refused(lease.terms, state, take, asked_at);
+                let Some(state) = states.first() else { return Ok(false) };
+                account.refused(lease.terms, state, short, asked_at);
                 let left = state.remaining();
                 if amount == needed || left < needed {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 amount = part(left, SHARE).max(needed);
             }
             Err(error) => {
-                // Nothing was spent of it.
-                place.send(Settlement::Settle { id, amount: Amount::ZERO });
+                // If it was reserved, nothing was spent of it.
+                place.settle(charge, Amount::ZERO);
                 return Err(error);
             }
         }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use keyauth_core::{Amount, ChargeId, ChargedBudget};
+use keyauth_core::{Amount, ChargeId, ChargedBudget, NewCharge};
 
 use crate::exhausted::Terms;
-use crate::settling::{Place, Settlement};
+use crate::settling::Place;
 
 /// A leased budget, as a record has it.
 #[derive(Clone, Debug)]
@@ -30,8 +30,7 @@ pub(crate) struct Stock {
 
 #[derive(Debug)]
 struct Batch {
-    id: ChargeId,
-    amount: Amount,
+    charge: NewCharge,
     /// Spent or under way.
     taken: Amount,
     spent: Amount,
@@ -52,11 +51,11 @@ pub(crate) struct Taken(Vec<(ChargeId, Amount)>);
 
 impl Batch {
     fn free(&self) -> Amount {
-        if self.retired { Amount::ZERO } else { self.amount.saturating_sub(self.taken) }
+        if self.retired { Amount::ZERO } else { self.charge.amount.saturating_sub(self.taken) }
     }
 
     fn is_over(&self) -> bool {
-        self.holders == 0 && (self.retired || self.taken == self.amount)
+        self.holders == 0 && (self.retired || self.taken == self.charge.amount)
     }
 }
 
@@ -66,16 +65,10 @@ impl Stock {
     }
 
     /// Puts a batch into it that was asked for on such terms, then.
-    pub(crate) fn put(
-        &mut self,
-        (id, amount): (ChargeId, Amount),
-        lease: &Lease,
-        since: Duration,
-        place: Place,
-    ) {
+    pub(crate) fn put(&mut self, charge: NewCharge, lease: &Lease, since: Duration, place: Place) {
         self.agree(lease);
         let (taken, spent, holders, retired) = (Amount::ZERO, Amount::ZERO, 0, self.closed);
-        self.batches.push(Batch { id, amount, taken, spent, holders, retired, since, place });
+        self.batches.push(Batch { charge, taken, spent, holders, retired, since, place });
         if self.closed {
             self.settle();
         }
@@ -107,7 +100,7 @@ impl Stock {
                 batch.taken = batch.taken.saturating_add(part);
                 batch.holders += 1;
                 rest = rest.saturating_sub(part);
-                taken.0.push((batch.id.clone(), part));
+                taken.0.push((batch.charge.id.clone(), part));
             }
         }
         Some(taken)
@@ -118,7 +111,7 @@ impl Stock {
     pub(crate) fn give_back(&mut self, taken: Taken, spent: Amount) -> Amount {
         let mut rest = spent;
         for (id, part) in taken.0 {
-            let Some(batch) = self.batches.iter_mut().find(|batch| batch.id == id) else {
+            let Some(batch) = self.batches.iter_mut().find(|batch| batch.charge.id == id) else {
                 continue;
             };
             let spent = part.min(rest);
@@ -137,17 +130,19 @@ impl Stock {
         rest
     }
 
-    /// Takes no more of batches that were asked for before then.
+    /// Gives back batches that were asked for before then, and that nobody has anything of: what
+    /// somebody holds on to is no reason to keep the rest from others here.
     pub(crate) fn retire(&mut self, before: Duration) {
-        for batch in self.batches.iter_mut().filter(|batch| batch.since < before) {
-            batch.retired = true;
-        }
+        let old = |batch: &&mut Batch| batch.since < before && batch.holders == 0;
+        self.batches.iter_mut().filter(old).for_each(|batch| batch.retired = true);
+        self.settle();
     }
 
     /// Settles batches that are over by what was spent of each.
-    pub(crate) fn settle(&mut self) {
-        for Batch { id, spent, place, .. } in self.batches.extract_if(.., |batch| batch.is_over()) {
-            place.send(Settlement::Settle { id, amount: spent });
+    fn settle(&mut self) {
+        let over = self.batches.extract_if(.., |batch| batch.is_over());
+        for Batch { charge, spent, place, .. } in over {
+            place.settle(charge, spent);
         }
     }
 
@@ -155,7 +150,7 @@ impl Stock {
     /// it back.
     pub(crate) fn close(&mut self) {
         self.closed = true;
-        self.retire(Duration::MAX);
+        self.batches.iter_mut().for_each(|batch| batch.retired = true);
         self.settle();
     }
 
@@ -183,11 +178,11 @@ impl Stock {
 mod tests {
     use std::collections::HashMap;
 
-    use keyauth_core::{Budget, BudgetMode, BudgetWindow, LimitedSubject, TenantId};
+    use keyauth_core::{Budget, BudgetMode, BudgetWindow, LimitedSubject, TenantId, WhenAbandoned};
     use proptest::prelude::*;
-    use tokio::sync::mpsc;
 
     use super::*;
+    use crate::settling::Queue;
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -230,7 +225,8 @@ mod tests {
         /// what is beyond add up to what was spent.
         #[test]
         fn what_is_settled_is_what_was_spent(steps in steps()) {
-            let (sender, mut settled) = mpsc::channel(1_000);
+            let queue = Queue::new();
+            let mut settled = queue.start().expect("once");
             let mut stock = Stock::default();
             let (mut limit, mut number, mut spent, mut beyond) = (1_000_000, 0, 0, 0);
             let mut amounts = HashMap::new();
@@ -241,9 +237,15 @@ mod tests {
                         number += 1;
                         let id = ChargeId::new(format!("batch-{number}")).expect("an id");
                         amounts.insert(id.clone(), amount);
-                        let place = sender.clone().try_reserve_owned().expect("a place");
-                        let since = Duration::from_secs(number);
-                        stock.put((id, fractions(amount)), &lease(limit), since, place);
+                        let lease = lease(limit);
+                        let charge = NewCharge {
+                            id,
+                            budgets: vec![lease.budget.clone()],
+                            amount: fractions(amount),
+                            when_abandoned: WhenAbandoned::Lost,
+                        };
+                        let place = queue.place(&charge).expect("it is started");
+                        stock.put(charge, &lease, Duration::from_secs(number), place);
                     }
                     Step::Take(amount) => {
                         let free = stock.free();
@@ -270,10 +272,11 @@ mod tests {
             stock.close();
             prop_assert!(stock.is_empty());
             let mut booked = 0;
-            while let Ok(Settlement::Settle { id, amount }) = settled.try_recv() {
-                let most = amounts.remove(&id).expect("it was put, and is settled once");
-                prop_assert!(amount.as_fractions() <= most);
-                booked += amount.as_fractions();
+            while let Ok(settlement) = settled.try_recv() {
+                let most = amounts.remove(&settlement.charge.id);
+                let most = most.expect("it was put, and is settled once");
+                prop_assert!(settlement.amount.as_fractions() <= most);
+                booked += settlement.amount.as_fractions();
             }
             prop_assert!(amounts.is_empty(), "all are settled: {amounts:?}");
             prop_assert_eq!(booked + beyond, spent);

@@ -1,39 +1,33 @@
 //! Booking what requests came to, behind their backs.
 
+mod open;
 mod queue;
 mod settler;
 
-pub(crate) use queue::{Place, Queue, Waiting};
+pub(crate) use queue::{Place, Queue};
 pub(crate) use settler::settle;
 
-use keyauth_core::{Amount, ChargeId, NewCharge};
+use keyauth_core::{Amount, NewCharge};
 
-/// What is to be booked.
+use open::Opened;
+
+/// What is to be booked. It is under way until this is dropped.
 #[derive(Debug)]
-pub(crate) enum Settlement {
-    /// What a reservation came to.
-    Settle {
-        /// Whose.
-        id: ChargeId,
-        /// How much.
-        amount: Amount,
-    },
-    /// What was made without one.
-    Book(NewCharge),
+pub(crate) struct Settlement {
+    /// What was reserved, or would have been.
+    pub(crate) charge: NewCharge,
+    /// What it came to.
+    pub(crate) amount: Amount,
+    pub(crate) basis: Basis,
+    #[expect(dead_code, reason = "it is under way as long as this is held")]
+    opened: Opened,
 }
 
-impl Settlement {
-    pub(crate) const fn id(&self) -> &ChargeId {
-        match self {
-            Self::Settle { id, .. } => id,
-            Self::Book(charge) => &charge.id,
-        }
-    }
-
-    pub(crate) const fn amount(&self) -> Amount {
-        match self {
-            Self::Settle { amount, .. } => *amount,
-            Self::Book(charge) => charge.amount,
-        }
-    }
+/// What a settlement stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// The charge is reserved, as far as anybody knows.
+    Reservation,
+    /// It never was.
+    Nothing,
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use keyauth_core::{Amount, BudgetMode, LedgerErrorKind};
+use keyauth_core::{Amount, BudgetMode, KeyStore, LedgerErrorKind, NewKey};
 use tokio::time::{sleep, timeout};
 
-use super::world::{PATIENCE, World, total, units};
+use super::world::{PATIENCE, STUCK, World, total, units};
 
 /// No answer is not "no"; what is under way is settled when the ledger is back.
 #[tokio::test]
@@ -68,5 +68,54 @@ async fn who_goes_away_leaves_nothing_reserved() {
         let ledger = world.shutdown().await;
         let states = keyauth_core::Ledger::states(&ledger, &budgets).await.expect("an answer");
         assert_eq!((states[0].used, states[0].reserved), Default::default(), "{mode:?}");
+    }
+}
+
+/// A meter that nobody has shut down gives back what it has taken ahead.
+#[tokio::test]
+async fn who_is_dropped_gives_back_what_he_took_ahead() {
+    let dropped = World::new([total(1_000).in_mode(BudgetMode::Leased)]).await;
+    let other = World::of(dropped.store.clone(), dropped.ledger.clone(), dropped.key.clone());
+    assert!(dropped.spend(units(5), units(2)).await);
+    assert!(other.state().await.reserved > Amount::ZERO);
+    drop(dropped);
+    other.wait_for(units(2), Amount::ZERO).await;
+    other.shutdown().await;
+}
+
+/// What a ledger has forgotten is booked all the same, once.
+#[tokio::test]
+async fn what_was_forgotten_is_booked() {
+    let world = World::new([total(10)]).await;
+    let (charge, hold) = world.request().await;
+    charge.reserve(units(4)).await.expect("an answer").expect("room");
+    world.ledger.be_forgetful();
+    charge.add(units(4));
+    drop(hold);
+    world.wait_for(units(4), Amount::ZERO).await;
+    world.shutdown().await;
+}
+
+/// One account that nothing is answered about keeps nobody from another.
+#[tokio::test]
+async fn an_account_in_trouble_is_in_nobodys_way() {
+    let stuck = World::new([total(1_000).named(STUCK)]).await;
+    let key = NewKey::named("other").budget(total(1_000));
+    let key = stuck.store.issue(key).await.expect("a key");
+    let mut waiting = Vec::new();
+    for _ in 0..100 {
+        let (charge, hold) = stuck.request().await;
+        waiting.push(tokio::spawn(async move {
+            let _hold = hold;
+            charge.reserve(units(1)).await.map(|_| ())
+        }));
+    }
+    tokio::task::yield_now().await;
+    for _ in 0..50 {
+        assert!(stuck.spend_of(&key, units(1), units(1)).await);
+    }
+    for one in waiting {
+        let error = one.await.expect("no panic").expect_err("no answer");
+        assert_eq!(error.kind(), LedgerErrorKind::Unavailable);
     }
 }

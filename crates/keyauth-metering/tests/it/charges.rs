@@ -26,9 +26,13 @@ async fn what_was_counted_is_charged_and_the_rest_given_back() {
     world.wait_for(Amount::ZERO, units(6)).await;
     drop(beyond);
     world.wait_for(units(3), Amount::ZERO).await;
+    // Nobody settles what comes later, so nothing is reserved.
     charge.add(units(5));
+    let error = charge.reserve(units(1)).await.expect_err("it is closed");
+    assert_eq!(error.kind(), LedgerErrorKind::Unavailable);
     drop(charge.hold());
-    world.shutdown().await;
+    let ledger = world.shutdown().await;
+    assert_eq!(ledger.reserved(), 1);
 }
 
 #[tokio::test]
@@ -123,6 +127,27 @@ async fn what_has_a_name_is_charged_once() {
     let used: Vec<_> = states.expect("an answer").iter().map(|state| state.used).collect();
     assert_eq!(used, [units(3), units(3)]);
     there.shutdown().await;
+}
+
+/// M4: who has the same name and fails takes nothing away from who goes on.
+#[tokio::test]
+async fn a_name_that_fails_here_goes_on_there() {
+    let here = World::new([total(10)]).await;
+    let there = World::of(here.store.clone(), here.ledger.clone(), here.key.clone());
+    let name = ChargeId::new("job").expect("a name");
+    let (going_on, hold) = here.request().await;
+    going_on.reserve_as(name.clone(), units(4)).await.expect("an answer").expect("room");
+    let (fails, failed) = there.request().await;
+    fails.reserve_as(name.clone(), units(4)).await.expect("an answer").expect("it is reserved");
+    drop(failed);
+    let (conflicts, _hold) = here.request().await;
+    conflicts.reserve_as(name, units(5)).await.expect_err("another amount");
+    here.wait_for(units(0), units(4)).await;
+    there.shutdown().await;
+    going_on.add(units(4));
+    drop(hold);
+    here.wait_for(units(4), units(0)).await;
+    here.shutdown().await;
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use keyauth_core::{
     Amount, Authenticator, Background, Budget, BudgetState, BudgetWindow, Charge, ChargeHold,
-    ChargeId, ChargedBudget, IssuedKey, KeyStore, Ledger, LedgerError, MemoryLedger, MemoryStore,
-    NewCharge, NewKey, RequestFacts, Reserved, Settled,
+    ChargeId, ChargedBudget, IssuedKey, KeyStore, Ledger, LedgerError, LedgerErrorKind,
+    MemoryLedger, MemoryStore, NewCharge, NewKey, RequestFacts, Reserved, Settled,
 };
 use keyauth_metering::LedgerMeter;
 use tokio::time::{sleep, timeout};
@@ -23,6 +23,9 @@ pub(crate) fn total(limit: i64) -> Budget {
     Budget::new(units(limit), BudgetWindow::Total)
 }
 
+/// A budget that nothing is ever answered about.
+pub(crate) const STUCK: &str = "stuck";
+
 /// A ledger that can be away. Clones are one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watched {
@@ -34,6 +37,7 @@ pub(crate) struct Watched {
 struct State {
     away: AtomicBool,
     silent: AtomicBool,
+    forgetful: AtomicBool,
     reserved: AtomicU32,
     renewed: AtomicU32,
 }
@@ -47,6 +51,11 @@ impl Watched {
     /// It does what it is asked to and does not answer, or answers again.
     pub(crate) fn be_silent(&self, silent: bool) {
         self.state.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// It knows of no charge any more, as a replica that was promoted.
+    pub(crate) fn be_forgetful(&self) {
+        self.state.forgetful.store(true, Ordering::SeqCst);
     }
 
     /// How often it was asked to reserve since this was asked last.
@@ -75,6 +84,9 @@ impl Ledger for Watched {
         if self.state.away.load(Ordering::SeqCst) {
             return Err(LedgerError::unavailable("it is away"));
         }
+        if charge.budgets.iter().any(|charged| charged.budget.name == STUCK) {
+            std::future::pending::<()>().await;
+        }
         let reserved = self.ledger.reserve(charge, lasts).await;
         self.answer().await?;
         reserved
@@ -93,6 +105,9 @@ impl Ledger for Watched {
 
     async fn settle(&self, charge: &ChargeId, amount: Amount) -> Result<Settled, LedgerError> {
         self.answer().await?;
+        if self.state.forgetful.load(Ordering::SeqCst) {
+            return Err(LedgerErrorKind::Unknown.into());
+        }
         self.ledger.settle(charge, amount).await
     }
 
@@ -156,14 +171,24 @@ impl World {
 
     /// A request of the key's, that has begun.
     pub(crate) async fn request(&self) -> (Charge, ChargeHold) {
-        let verified = self.auth.verify(self.key.reveal(), &RequestFacts::new()).await;
+        self.request_of(&self.key).await
+    }
+
+    /// A request of another key's.
+    async fn request_of(&self, key: &IssuedKey) -> (Charge, ChargeHold) {
+        let verified = self.auth.verify(key.reveal(), &RequestFacts::new()).await;
         let admission = verified.expect("an answer").expect("admitted");
         self.auth.charge(&admission).expect("there is a meter")
     }
 
     /// A request that reserves, counts and ends. Says whether there was room.
     pub(crate) async fn spend(&self, reserved: Amount, spent: Amount) -> bool {
-        let (charge, _hold) = self.request().await;
+        self.spend_of(&self.key, reserved, spent).await
+    }
+
+    /// The same by another key.
+    pub(crate) async fn spend_of(&self, key: &IssuedKey, reserved: Amount, spent: Amount) -> bool {
+        let (charge, _hold) = self.request_of(key).await;
         if charge.reserve(reserved).await.expect("an answer").is_err() {
             return false;
         }
