@@ -26,3 +26,7 @@ mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/limits.md")]
 mod limits {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/budgets.md")]
+mod budgets {}

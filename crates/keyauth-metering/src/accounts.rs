@@ -14,6 +14,8 @@ use crate::leases::Stock;
 /// How long one is kept that nobody asks for.
 const KEPT: Duration = Duration::from_secs(60);
 
+/// How long it is not asked again for what others hold.
+const JUST: Duration = Duration::from_millis(100);
 /// For how many the ledger is asked at once: one is served while others are on their way.
 const TURNS: usize = 4;
 
@@ -40,6 +42,8 @@ struct Known {
     exhaustion: Option<Exhaustion>,
     /// How much the ledger said last that was left.
     remaining: Option<Amount>,
+    /// When it refused something last, in uptime.
+    refused_at: Option<Duration>,
 }
 
 impl Accounts {
@@ -110,13 +114,24 @@ impl Account {
     pub(crate) fn refused(&self, of: Terms, state: &BudgetState, amount: Amount, uptime: Duration) {
         let mut known = self.known();
         known.remaining = Some(state.remaining());
+        known.refused_at = Some(uptime);
         if let Some(exhaustion) = Exhaustion::told_by(of, state, amount, uptime) {
             known.exhaustion = Some(exhaustion);
         }
     }
 
     pub(crate) fn stands(&self, state: &BudgetState) {
-        self.known().remaining = Some(state.remaining());
+        let mut known = self.known();
+        known.remaining = Some(state.remaining());
+        known.refused_at = None;
+    }
+
+    /// Whether the ledger has just said that there is less left than this: all who wait for more of
+    /// a leased budget would be told the same, one after the other.
+    pub(crate) fn has_just_refused(&self, amount: Amount, uptime: Duration) -> bool {
+        let known = self.known();
+        let recently = |at: Duration| uptime.saturating_sub(at) < JUST;
+        known.refused_at.is_some_and(recently) && known.remaining.is_some_and(|left| left < amount)
     }
 
     pub(crate) fn remaining(&self) -> Option<Amount> {

@@ -248,7 +248,8 @@ END
 $$;
 
 -- Reserves what a charge may come to of all its budgets, or of none. Answers with one row for
--- each, and says in all of them what became of it: 'reserved', 'exhausted' or 'conflict'.
+-- each, and says in all of them what became of it: 'reserved', 'exhausted', 'conflict', or
+-- 'abandoned' where there is more room once abandoned charges are closed.
 CREATE FUNCTION keyauth.reserve_charge(
     new_id text, tenants text[], subjects text[], budgets text[], periods text[], zones text[],
     new_limits bigint[], new_soft boolean[], new_amount bigint, new_lost boolean, lasts interval
@@ -293,7 +294,11 @@ BEGIN
             FROM unnest(opened, new_limits, new_soft) WITH ORDINALITY AS w (account, bound, soft, at)
             JOIN keyauth.accounts AS a ON a.id = w.account;
         IF true = ANY (refusing) THEN
-            became := 'exhausted';
+            -- What is in the way may have been abandoned: its accounts are to be locked before these.
+            became := CASE WHEN EXISTS (
+                SELECT FROM keyauth.charges
+                WHERE status = 'reserved' AND until <= present AND accounts && opened)
+                THEN 'abandoned' ELSE 'exhausted' END;
         ELSE
             INSERT INTO keyauth.charges
                 (id, accounts, limits, soft, amount, lost_when_abandoned, status, until)

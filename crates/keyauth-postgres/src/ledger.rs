@@ -19,19 +19,14 @@ use crate::transaction::{ATTEMPTS, change_with, is_transient};
 impl Ledger for PostgresStore {
     async fn reserve(&self, charge: &NewCharge, lasts: Duration) -> Result<Reserved, LedgerError> {
         charge.check()?;
-        let reserved = self.try_reserve(charge, lasts).await?;
-        let Reserved::Exhausted { states, .. } = &reserved else { return Ok(reserved) };
-        let is_reserved =
-            |states: &[BudgetState]| states.iter().map(|state| state.reserved).collect::<Vec<_>>();
-        let before = is_reserved(states);
-        if before.iter().all(|reserved| *reserved == Amount::ZERO) {
-            return Ok(reserved);
+        let mut reserved = self.try_reserve(charge, lasts).await?;
+        if reserved.is_none() {
+            // Whoever looks closes what was abandoned.
+            self.states(&charge.budgets).await?;
+            reserved = self.try_reserve(charge, lasts).await?;
         }
-        // What is in the way may have been abandoned; whoever looks closes that.
-        if is_reserved(&self.states(&charge.budgets).await?) == before {
-            return Ok(reserved);
-        }
-        self.try_reserve(charge, lasts).await
+        // Others abandon theirs in each moment: what was closed meanwhile decides.
+        reserved.ok_or_else(|| LedgerError::unavailable("abandoned charges are in the way"))
     }
 
     async fn tidy(&self) -> Result<(), LedgerError> {
@@ -97,11 +92,12 @@ impl Ledger for PostgresStore {
 }
 
 impl PostgresStore {
+    /// `None` where abandoned charges are in the way.
     async fn try_reserve(
         &self,
         charge: &NewCharge,
         lasts: Duration,
-    ) -> Result<Reserved, LedgerError> {
+    ) -> Result<Option<Reserved>, LedgerError> {
         let statement = self.schema().sql(
             "SELECT * FROM keyauth.reserve_charge($6, $1, $2, $3, $4, $5, $7, $8, $9, $10, $11)",
         );
@@ -115,6 +111,7 @@ impl PostgresStore {
             exhausted = match row.try_get("outcome").map_err(LedgerError::unavailable)? {
                 "reserved" => false,
                 "exhausted" => true,
+                "abandoned" => return Ok(None),
                 "conflict" => return Err(LedgerErrorKind::Conflict.into()),
                 other => return Err(nonsense(other)),
             };
@@ -123,10 +120,10 @@ impl PostgresStore {
             }
             states.push(state(row, charged.budget.limit)?);
         }
-        Ok(match exhausted {
+        Ok(Some(match exhausted {
             true => Reserved::Exhausted { budgets: refusing, states },
             false => Reserved::All(states),
-        })
+        }))
     }
 
     /// A change like any other, since it raises a version.

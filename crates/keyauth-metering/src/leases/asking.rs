@@ -35,7 +35,9 @@ pub(crate) async fn take<L: Ledger>(
             return Ok(Some(taken));
         }
         let short = amount.saturating_sub(account.stock().free());
-        if !ask(inner, account, lease, short, Amount::ZERO).await? {
+        if account.has_just_refused(short, inner.books.clock.uptime())
+            || !ask(inner, account, lease, short, Amount::ZERO).await?
+        {
             return Ok(None);
         }
     }
