@@ -205,6 +205,22 @@ random_id! {
     SecretId
 }
 
+random_id! {
+    /// Names a batch of usage events, so that it is written once.
+    BatchId
+}
+
+impl BatchId {
+    /// A name that no other batch has, for one begun at `now`.
+    ///
+    /// # Errors
+    ///
+    /// Where the operating system gives no randomness.
+    pub fn begun_at(now: Timestamp) -> Result<Self, std::io::Error> {
+        Self::generate(now).map_err(std::io::Error::other)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

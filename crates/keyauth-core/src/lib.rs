@@ -50,7 +50,7 @@ mod zone;
 
 pub use auth::{Admission, Authenticator, Background, LimitFuture, LimitStep, LookupFuture};
 pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
-pub use id::{ChargeId, GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
+pub use id::{BatchId, ChargeId, GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
 pub use issue::{
     Draft, InvalidInput, IssuedKey, Issuer, KeyPatch, KeyUpdate, NewKey, NewSecret, Patch, Problem,
     Rotation, SecretKind,
@@ -71,8 +71,8 @@ pub use port::{
     NewCharge, Origin, OwnedCall, Peek, Propagation, Reservation, ReserveDecision, Reserved,
     SealKey, Seed, Settle, Settled, SharedCache, SharedDecision, SharedEntry, SharedLease,
     SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SilentInstance,
-    Slots, Subject, SystemClock, TryAcquire, TryReserve, UnusedLease, UsageSums, WhenAbandoned,
-    Within,
+    Slots, Subject, SystemClock, TryAcquire, TryReserve, UnusedLease, UsageBatch, UsageEvent,
+    UsageLog, UsageSubject, UsageSums, UsageTotal, WhenAbandoned, Within,
 };
 pub use record::{
     Amount, AppliedBudget, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys,

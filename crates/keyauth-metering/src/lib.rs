@@ -49,5 +49,7 @@ mod leases;
 mod meter;
 mod reserving;
 mod settling;
+mod usage;
 
 pub use meter::LedgerMeter;
+pub use usage::UsageRecorder;

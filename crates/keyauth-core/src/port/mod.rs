@@ -14,6 +14,7 @@ mod propagation;
 mod shared_cache;
 mod shared_limits;
 mod store;
+mod usage_log;
 mod usage_sums;
 
 pub use clock::{Clock, SystemClock};
@@ -44,4 +45,5 @@ pub use shared_limits::{
     SharedPlace, SharedQuestion, SharedVerdict, UnusedLease,
 };
 pub use store::{KeyPage, KeyStore};
+pub use usage_log::{UsageBatch, UsageEvent, UsageLog, UsageSubject, UsageTotal};
 pub use usage_sums::UsageSums;

@@ -86,10 +86,12 @@ async fn processes_at_once_never_exceed_it() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_used_comes_back() {
     let clock = Arc::new(FakeClock::default());
-    let there = World::new([total(100).in_mode(BudgetMode::Leased)]).await;
-    let meter = LedgerMeter::with_clock(there.ledger.clone(), Arc::clone(&clock) as _);
-    let here =
-        World::with_meter(there.store.clone(), meter, there.ledger.clone(), there.key.clone());
+    let world = World::new([total(100).in_mode(BudgetMode::Leased)]).await;
+    let process = || {
+        let meter = LedgerMeter::with_clock(world.ledger.clone(), Arc::clone(&clock) as _);
+        World::with_meter(world.store.clone(), meter, world.ledger.clone(), world.key.clone())
+    };
+    let (here, there) = (process(), process());
     assert!(here.spend(units(60), units(1)).await);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!there.spend(units(60), units(1)).await, "it is here");

@@ -1,0 +1,120 @@
+//! The record of what was used.
+
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Amount, BatchId, GroupId, KeyId, OwnerId, StoreError, TenantId, Timestamp};
+
+/// Keeps a record of calls, and sums of it.
+///
+/// # Contract
+///
+/// * A batch is written as a whole and once: the same id again changes nothing. Its events, the
+///   sums of each day, and when keys were last used change together.
+/// * An event that cannot be written is set aside alone, with the reason: the others of its batch
+///   are written.
+/// * When a key was last used never goes back. Events of keys that are gone are kept all the same.
+/// * Totals are of all batches whose writing has returned.
+///
+/// Checked by `keyauth_testkit::usage_log_conformance!`.
+pub trait UsageLog: Debug + Send + Sync {
+    /// Writes a batch. Says how many of its events were set aside.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone: it may have been written.
+    fn write(&self, batch: &UsageBatch) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// What was used, by somebody, from one time up to another, which does not belong to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone.
+    fn total(
+        &self,
+        of: &UsageSubject,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Future<Output = Result<UsageTotal, StoreError>> + Send;
+}
+
+/// Whose usage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UsageSubject {
+    /// A key's.
+    Key(TenantId, KeyId),
+    /// An owner's.
+    Owner(TenantId, OwnerId),
+    /// A tenant's.
+    Tenant(TenantId),
+}
+
+/// One call, as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageEvent {
+    /// When it began.
+    pub at: Timestamp,
+    /// Whose customer the owner is.
+    pub tenant: TenantId,
+    /// For whom the key speaks.
+    pub owner: OwnerId,
+    /// The group the key is bound to.
+    pub group: Option<GroupId>,
+    /// The key.
+    pub key: KeyId,
+    /// What was called, as the service names it; empty where that is unknown.
+    pub route: Arc<str>,
+    /// What was used of it: a model, say; empty where the service does not say.
+    pub resource: Arc<str>,
+    /// The status of the answer; zero where there was none.
+    pub status: u16,
+    /// What it came to, multiplied as for budgets.
+    pub cost: Amount,
+    /// What limits of cost counted it as.
+    pub limit_cost: u64,
+    /// How much went in, in units of the service's: tokens, say.
+    pub input: u64,
+    /// How much came out.
+    pub output: u64,
+    /// How long it took, to its end.
+    pub duration: Duration,
+    /// Where it came from, where that is known.
+    pub address: Option<IpAddr>,
+}
+
+/// Events that are written together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageBatch {
+    /// Its name, which no other batch has.
+    pub id: BatchId,
+    /// Its events.
+    pub events: Vec<UsageEvent>,
+}
+
+/// How much was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageTotal {
+    /// How many calls.
+    pub requests: u64,
+    /// How many of them the service has failed at, or not answered.
+    pub failures: u64,
+    /// What they came to.
+    pub cost: Amount,
+    /// How much went in.
+    pub input: u64,
+    /// How much came out.
+    pub output: u64,
+}
+
+impl UsageEvent {
+    /// Whether the service has failed at it, or not answered.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.status == 0 || self.status >= 500
+    }
+}

@@ -1,0 +1,166 @@
+//! The recorder.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use keyauth_core::{Background, Clock, StoreError, SystemClock, UsageEvent, UsageLog};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::shipper::ship;
+use super::spool::{Left, Spool};
+use super::writer::{Counts, Message, Writer};
+
+/// How many events wait to be put into a batch at most.
+const CAPACITY: usize = 65_536;
+/// How long the end waits for what is not written yet, and somebody who flushes.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Takes events from requests, and writes them to a log in batches, off the requests' path.
+///
+/// An event goes to a bounded queue, at once to a spool file, where there is one, and within a
+/// second to the log. A queue that is full blocks nobody: what finds no place is
+/// [counted](Self::lost). A log that is away loses nothing as long as the disk has room, and nothing
+/// is counted twice: a batch has a name, by which it is written once. What a process that was killed
+/// leaves in its spool is written by the next one that uses the same folder.
+///
+/// Clones are one.
+#[derive(Debug)]
+pub struct UsageRecorder<U>(Arc<Inner<U>>);
+
+struct Inner<U> {
+    log: Arc<U>,
+    sender: SyncSender<Message>,
+    counts: Arc<Counts>,
+    unstarted: Mutex<Option<Unstarted>>,
+}
+
+struct Unstarted {
+    messages: Receiver<Message>,
+    spool: Option<Spool>,
+    left: Vec<Left>,
+}
+
+impl<U: UsageLog> UsageRecorder<U> {
+    /// Without a spool: what is not written to the log is lost with the process, and beyond 200 000
+    /// events while the log is away.
+    #[must_use]
+    pub fn in_memory(log: U) -> Self {
+        Self::new(log, None, Vec::new())
+    }
+
+    /// With a spool in a folder, which is made where it is not there, and which other processes on
+    /// this machine may use as well.
+    ///
+    /// # Errors
+    ///
+    /// Those of making and reading it.
+    pub fn spooled(log: U, folder: impl AsRef<Path>) -> io::Result<Self> {
+        let (spool, left) = Spool::open(folder.as_ref(), &SystemClock::new())?;
+        Ok(Self::new(log, Some(spool), left))
+    }
+
+    fn new(log: U, spool: Option<Spool>, left: Vec<Left>) -> Self {
+        let (sender, messages) = sync_channel(CAPACITY);
+        let unstarted = Mutex::new(Some(Unstarted { messages, spool, left }));
+        Self(Arc::new(Inner { log: Arc::new(log), sender, counts: Arc::default(), unstarted }))
+    }
+
+    /// Records an event, without waiting.
+    pub fn record(&self, event: UsageEvent) {
+        let Err(error) = self.0.sender.try_send(Message::Event(Box::new(event))) else { return };
+        let before = self.0.counts.lost.fetch_add(1, Ordering::Relaxed);
+        if before == 0 {
+            let why = match error {
+                TrySendError::Full(_) => "more comes than can be recorded",
+                TrySendError::Disconnected(_) => "the recorder was shut down",
+            };
+            tracing::error!("usage is lost: {why}");
+        }
+    }
+
+    /// How many events were lost, since there was no room for them.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.0.counts.lost.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all that was recorded before is in the log: for reading it exactly.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](keyauth_core::StoreErrorKind::Unavailable) where that takes more than ten
+    /// seconds.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let (told, flushed) = oneshot::channel();
+        let sender = self.0.sender.clone();
+        let send = tokio::task::spawn_blocking(move || sender.send(Message::Flush(told)));
+        let flushing = async {
+            send.await.map_err(StoreError::unavailable)?.map_err(|_| ended())?;
+            flushed.await.map_err(|_| ended())
+        };
+        timeout(LEAVE_DEADLINE, flushing).await.map_err(StoreError::unavailable)?
+    }
+}
+
+impl<U: UsageLog + 'static> UsageRecorder<U> {
+    /// Starts writing, on the runtime this is called on; a second time it starts nothing.
+    ///
+    /// Shutting down writes all that was recorded, for as long as ten seconds. What is not written
+    /// then stays in the spool.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime, and where the system gives no thread.
+    pub fn start(&self) -> Background {
+        let unstarted = self.0.unstarted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Unstarted { messages, spool, left }) = unstarted else {
+            return Background::none();
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (shipping, shipments) = mpsc::unbounded_channel();
+        let counts = Arc::clone(&self.0.counts);
+        let writer = Writer { spool, clock, counts, shipping };
+        let (ended, writing) = oneshot::channel();
+        std::thread::spawn(move || {
+            // Its folder goes with the last file, which is the shipper's to remove.
+            let spool = writer.run(&messages);
+            let _ = ended.send(spool);
+        });
+        let (log, counts) = (Arc::clone(&self.0.log), Arc::clone(&self.0.counts));
+        let shipping = tokio::spawn(async move {
+            ship(log, left, shipments, counts).await;
+            drop(writing.await);
+        });
+        let sender = self.0.sender.clone();
+        Background::new(async move {
+            let _ = tokio::task::spawn_blocking(move || sender.send(Message::Stop)).await;
+            if timeout(LEAVE_DEADLINE, shipping).await.is_err() {
+                tracing::error!(
+                    "not all usage is written at the end; with a spool, the next start goes on"
+                );
+            }
+        })
+    }
+}
+
+fn ended() -> StoreError {
+    StoreError::unavailable("the recorder was shut down")
+}
+
+impl<U> Clone for UsageRecorder<U> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<U> fmt::Debug for Inner<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsageRecorder").field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
