@@ -72,7 +72,7 @@ pub use port::{
     SealKey, Seed, Settle, Settled, SharedCache, SharedDecision, SharedEntry, SharedLease,
     SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SilentInstance,
     Slots, Subject, SystemClock, TryAcquire, TryReserve, UnusedLease, UsageBatch, UsageEvent,
-    UsageLog, UsageSubject, UsageSums, UsageTotal, WhenAbandoned, Within,
+    UsageLog, UsageSums, UsageTotal, WhenAbandoned, Within,
 };
 pub use record::{
     Amount, AppliedBudget, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys,

@@ -57,6 +57,7 @@ mod statement;
 mod store;
 mod time;
 mod transaction;
+mod usage_log;
 
 pub use feed::PostgresFeedReader;
 pub use migrate::Migration;

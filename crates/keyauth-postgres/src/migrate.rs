@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "changes", include_str!("../migrations/0002_changes.sql")),
     (3, "limits", include_str!("../migrations/0003_limits.sql")),
     (4, "budgets", include_str!("../migrations/0004_budgets.sql")),
+    (5, "usage", include_str!("../migrations/0005_usage.sql")),
 ];
 
 /// The version that this code reads and writes.

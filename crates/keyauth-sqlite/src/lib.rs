@@ -47,6 +47,7 @@ mod secrets;
 mod statement;
 mod store;
 mod transaction;
+mod usage_log;
 
 pub use feed::SqliteFeedReader;
 pub use open::{OpenError, OpenErrorKind};

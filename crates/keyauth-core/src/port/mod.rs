@@ -45,5 +45,5 @@ pub use shared_limits::{
     SharedPlace, SharedQuestion, SharedVerdict, UnusedLease,
 };
 pub use store::{KeyPage, KeyStore};
-pub use usage_log::{UsageBatch, UsageEvent, UsageLog, UsageSubject, UsageTotal};
+pub use usage_log::{UsageBatch, UsageEvent, UsageLog, UsageTotal};
 pub use usage_sums::UsageSums;

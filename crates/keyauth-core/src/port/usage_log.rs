@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Amount, BatchId, GroupId, KeyId, OwnerId, StoreError, TenantId, Timestamp};
+use crate::{
+    Amount, BatchId, GroupId, KeyId, LimitUnit, LimitedSubject, OwnerId, Period, StoreError,
+    TenantId, Timestamp,
+};
 
 /// Keeps a record of calls, and sums of it.
 ///
@@ -17,7 +20,8 @@ use crate::{Amount, BatchId, GroupId, KeyId, OwnerId, StoreError, TenantId, Time
 ///   sums of each day, and when keys were last used change together.
 /// * An event that cannot be written is set aside alone, with the reason: the others of its batch
 ///   are written.
-/// * When a key was last used never goes back. Events of keys that are gone are kept all the same.
+/// * When a key was last used never goes back, and is known to the minute. Events of keys that are
+///   gone are kept all the same.
 /// * Totals are of all batches whose writing has returned.
 ///
 /// Checked by `keyauth_testkit::usage_log_conformance!`.
@@ -29,29 +33,16 @@ pub trait UsageLog: Debug + Send + Sync {
     /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone: it may have been written.
     fn write(&self, batch: &UsageBatch) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
-    /// What was used, by somebody, from one time up to another, which does not belong to it.
+    /// What somebody has used in a period; nothing of those without a key.
     ///
     /// # Errors
     ///
     /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone.
     fn total(
         &self,
-        of: &UsageSubject,
-        from: Timestamp,
-        to: Timestamp,
+        of: &LimitedSubject,
+        period: Period,
     ) -> impl Future<Output = Result<UsageTotal, StoreError>> + Send;
-}
-
-/// Whose usage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UsageSubject {
-    /// A key's.
-    Key(TenantId, KeyId),
-    /// An owner's.
-    Owner(TenantId, OwnerId),
-    /// A tenant's.
-    Tenant(TenantId),
 }
 
 /// One call, as it is recorded.
@@ -105,10 +96,23 @@ pub struct UsageTotal {
     pub failures: u64,
     /// What they came to.
     pub cost: Amount,
+    /// What limits of cost counted them as.
+    pub limit_cost: u64,
     /// How much went in.
     pub input: u64,
     /// How much came out.
     pub output: u64,
+}
+
+impl UsageTotal {
+    /// What a limit has counted of it.
+    #[must_use]
+    pub const fn counted(&self, unit: LimitUnit) -> u64 {
+        match unit {
+            LimitUnit::Requests => self.requests,
+            LimitUnit::Cost => self.limit_cost,
+        }
+    }
 }
 
 impl UsageEvent {

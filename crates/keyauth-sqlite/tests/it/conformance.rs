@@ -17,3 +17,4 @@ async fn open_ledger() -> (SqliteStore, TempDir) {
 keyauth_testkit::key_store_conformance!(open);
 keyauth_testkit::change_feed_conformance!(open);
 keyauth_testkit::ledger_conformance!(open_ledger);
+keyauth_testkit::usage_log_conformance!(open_ledger);

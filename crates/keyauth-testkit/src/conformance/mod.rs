@@ -6,6 +6,7 @@ pub mod key_store;
 pub mod ledger;
 pub mod limiter;
 pub mod shared;
+pub mod usage_log;
 
 pub use clock::check_clock;
 
@@ -159,6 +160,29 @@ macro_rules! ledger_conformance {
         async fn $case() {
             let (ledger, _guard) = $open().await;
             $crate::conformance::ledger::$case(ledger).await;
+        }
+    )*};
+}
+
+/// Runs the conformance suite of [`UsageLog`](keyauth_core::UsageLog), one test a case.
+///
+/// It takes a function that gives an empty store that is a log as well, and whatever must live as
+/// long.
+#[macro_export]
+macro_rules! usage_log_conformance {
+    ($open:path) => {
+        $crate::usage_log_conformance! { $open:
+            a_batch_is_written_once,
+            totals_are_of_whom_they_are_asked_for,
+            periods_are_exact,
+            use_is_noted_with_a_batch_and_never_goes_back,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (store, _guard) = $open().await;
+            $crate::conformance::usage_log::$case(store).await;
         }
     )*};
 }
