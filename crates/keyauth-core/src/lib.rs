@@ -61,18 +61,18 @@ pub use key::{
 };
 pub use ledger::{AccountName, BudgetAccount, ChargeStatus, ChargedAccounts};
 pub use memory::{MemoryFeedReader, MemoryLedger, MemoryStore};
-pub use meter::{Charge, ChargeHold};
+pub use meter::{Answered, Charge, ChargeHold};
 pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
-    Beats, BudgetState, Change, ChangeFeed, ChangeObserver, ChangeObservers, ChargedBudget, Clock,
-    Continuity, Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard, Hints, Instance,
-    KeyLookup, KeyPage, KeyStore, LeaseTurn, LeasedFrom, Ledger, LedgerError, LedgerErrorKind,
-    LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter, MeteredCharge, NamedBy,
-    NewCharge, Origin, OwnedCall, Peek, Propagation, Reservation, ReserveDecision, Reserved,
-    SealKey, Seed, Settle, Settled, SharedCache, SharedDecision, SharedEntry, SharedLease,
-    SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion, SharedVerdict, SilentInstance,
-    Slots, Subject, SystemClock, TryAcquire, TryReserve, UnusedLease, UsageBatch, UsageEvent,
-    UsageLog, UsageSums, UsageTotal, WhenAbandoned, Within,
+    Beats, BudgetState, CallDetails, Change, ChangeFeed, ChangeObserver, ChangeObservers,
+    ChargedBudget, Clock, Continuity, Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard,
+    Hints, Instance, KeyLookup, KeyPage, KeyStore, LeaseTurn, LeasedFrom, Ledger, LedgerError,
+    LedgerErrorKind, LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter,
+    MeteredCharge, NamedBy, NewCharge, Origin, OwnedCall, Peek, Propagation, Reservation,
+    ReserveDecision, Reserved, SealKey, Seed, Settle, Settled, SharedCache, SharedDecision,
+    SharedEntry, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion,
+    SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire, TryReserve,
+    UnusedLease, UsageBatch, UsageEvent, UsageLog, UsageSums, UsageTotal, WhenAbandoned, Within,
 };
 pub use record::{
     Amount, AppliedBudget, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys,

@@ -2,8 +2,8 @@
 //!
 //! ```
 //! use keyauth_core::{
-//!     Amount, Authenticator, Budget, BudgetWindow, KeyStore, MemoryLedger, MemoryStore, NewKey,
-//!     RequestFacts,
+//!     Amount, Authenticator, Budget, BudgetWindow, CallDetails, KeyStore, MemoryLedger,
+//!     MemoryStore, NewKey, RequestFacts,
 //! };
 //! use keyauth_metering::LedgerMeter;
 //!
@@ -17,7 +17,7 @@
 //! let (auth, background) = Authenticator::new(store).with_meter(meter).start();
 //! let admission = auth.verify(key.reveal(), &RequestFacts::new()).await?.expect("admitted");
 //!
-//! let (charge, hold) = auth.charge(&admission).expect("there is a meter");
+//! let (charge, hold) = auth.charge(&admission, CallDetails::default).expect("there is a meter");
 //! assert!(charge.reserve("7.5".parse()?).await?.is_ok());
 //! assert!(charge.reserve("7.5".parse()?).await?.is_err(), "there is not as much left");
 //! charge.add("0.25".parse()?);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keyauth_core::{
     Background, Clock, Ledger, LedgerError, Meter, MeteredCharge, ReserveDecision, SystemClock,
-    TryReserve,
+    TryReserve, UsageEvent, UsageLog,
 };
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -14,6 +14,7 @@ use crate::books::{Books, PATIENCE};
 use crate::leases::keep;
 use crate::reserving::{reserve, try_reserve};
 use crate::settling::{Queue, settle};
+use crate::usage::{Recorder, UsageRecorder};
 
 /// How often what is leased is looked after.
 const KEEPING: Duration = Duration::from_secs(1);
@@ -26,7 +27,10 @@ const RENEWAL: u32 = 20;
 ///
 /// See the [crate docs](crate) for an example. Clones are one.
 #[derive(Debug)]
-pub struct LedgerMeter<L: Ledger>(Arc<Inner<L>>);
+pub struct LedgerMeter<L: Ledger> {
+    inner: Arc<Inner<L>>,
+    recorder: Option<Arc<dyn Recorder>>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Inner<L: Ledger> {
@@ -45,37 +49,56 @@ impl<L: Ledger> LedgerMeter<L> {
     /// windows and reservations.
     #[must_use]
     pub fn with_clock(ledger: L, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Inner { books: Arc::new(Books::new(ledger, clock)), queue: Queue::new() }))
+        let books = Arc::new(Books::new(ledger, clock));
+        Self { inner: Arc::new(Inner { books, queue: Queue::new() }), recorder: None }
+    }
+
+    /// Records calls as well, which the recorder may be asked about. It is started, and shut down,
+    /// with the meter.
+    #[must_use]
+    pub fn recording<U: UsageLog + 'static>(self, recorder: &UsageRecorder<U>) -> Self {
+        Self { recorder: Some(Arc::new(recorder.clone())), ..self }
     }
 }
 
 impl<L: Ledger> Clone for LedgerMeter<L> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { inner: Arc::clone(&self.inner), recorder: self.recorder.clone() }
     }
 }
 
 impl<L: Ledger + 'static> Meter for LedgerMeter<L> {
     fn try_reserve(&self, charge: &MeteredCharge) -> TryReserve {
-        try_reserve(&self.0, charge)
+        try_reserve(&self.inner, charge)
     }
 
     async fn reserve(&self, charge: MeteredCharge) -> Result<ReserveDecision, LedgerError> {
-        let decision = timeout(PATIENCE, reserve(&self.0, charge)).await;
+        let decision = timeout(PATIENCE, reserve(&self.inner, charge)).await;
         decision.map_err(LedgerError::unavailable)?
     }
 
     fn book(&self, charge: MeteredCharge) {
-        self.0.book(charge.record.charged_budgets(), charge.amount);
+        self.inner.book(charge.record.charged_budgets(), charge.amount);
+    }
+
+    fn is_recording(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    fn record(&self, event: UsageEvent) {
+        if let Some(recorder) = &self.recorder {
+            recorder.record(event);
+        }
     }
 
     fn start(&self) -> Background {
-        let Some(waiting) = self.0.queue.start() else { return Background::none() };
+        let recording = self.recorder.as_ref().map_or_else(Background::none, |one| one.start());
+        let Some(waiting) = self.inner.queue.start() else { return recording };
         let (stop, stopped) = oneshot::channel();
         // It ends with the last that could be settled, not with the wait for it.
-        drop(tokio::spawn(settle(Arc::clone(&self.0.books), waiting)));
-        let keeper = tokio::spawn(look_after(Arc::downgrade(&self.0), stopped));
-        let inner = Arc::downgrade(&self.0);
+        drop(tokio::spawn(settle(Arc::clone(&self.inner.books), waiting)));
+        let keeper = tokio::spawn(look_after(Arc::downgrade(&self.inner), stopped));
+        let inner = Arc::downgrade(&self.inner);
         Background::new(async move {
             let _ = stop.send(());
             let _ = keeper.await;
@@ -83,6 +106,7 @@ impl<L: Ledger + 'static> Meter for LedgerMeter<L> {
                 inner.leave().await;
             }
         })
+        .and(recording)
     }
 }
 

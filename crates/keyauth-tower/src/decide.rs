@@ -3,10 +3,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::Request;
+use http::{Method, Request};
 use keyauth_core::{
-    Amount, Denial, Exhausted, Guard, KeyRecord, LedgerError, LimitDecision, LimitFuture,
-    LimitStep, LookupError, LookupFuture, Parsed, Peek, RequestFacts, Slots,
+    Amount, CallDetails, Denial, Exhausted, Guard, KeyRecord, LedgerError, LimitDecision,
+    LimitFuture, LimitStep, LookupError, LookupFuture, Parsed, Peek, RequestFacts, Slots,
 };
 use tracing::Span;
 
@@ -217,10 +217,11 @@ impl Settings {
                     [] => LimitHeaders::new(),
                     states => tell(&record.limits, states, self.telling).0,
                 };
-                let charge = self.auth.charge(&principal).map(|(charge, hold)| Open {
-                    charge: Charge::new(charge, self.shape(request)),
-                    hold,
-                });
+                let head = RequestHead::of(request);
+                let charge = self.auth.charge(&principal, || self.details(&head));
+                let shape = self.shape(request);
+                let open = |(charge, hold)| Open { charge: Charge::new(charge, shape), hold };
+                let charge = charge.map(open);
                 let permit = Permit { slots: within.slots, told, charge };
                 Ok(self.price(request, principal, permit, span))
             }
@@ -234,6 +235,24 @@ impl Settings {
                 observe::unanswered(span, &error);
                 Err(self.refusal(request, error.kind()))
             }
+        }
+    }
+
+    /// What is recorded of a request.
+    fn details(&self, head: &RequestHead<'_>) -> CallDetails {
+        // Only what the service has named: paths, and methods of their own, clients make up.
+        let method = match *head.method {
+            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH => {
+                head.method.as_str()
+            }
+            Method::DELETE | Method::OPTIONS | Method::TRACE => head.method.as_str(),
+            _ => "OTHER",
+        };
+        let route = head.route().map(|route| format!("{method} {route}")).unwrap_or_default();
+        CallDetails {
+            route: route.into(),
+            address: self.address.find(head),
+            limit_cost: self.cost.as_ref().map_or(1, |cost| cost(head)),
         }
     }
 

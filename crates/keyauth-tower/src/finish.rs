@@ -8,6 +8,8 @@ use http::header::{
 };
 use http::{Response, response};
 
+use keyauth_core::Answered;
+
 use crate::ResponseBody;
 use crate::body::Held;
 use crate::charge::Open;
@@ -55,9 +57,14 @@ pub(crate) fn take_along(permit: Permit, parts: &mut response::Parts) -> Held {
     let Permit { slots, told, charge } = permit;
     let refusal = parts.extensions.get::<Refusal>();
     let charge = charge.map(|Open { hold, .. }| hold);
-    // What was refused further in has cost nothing, and neither has what failed.
-    if let Some(hold) = charge.as_ref().filter(|_| refusal.is_none() && !has_failed(parts)) {
-        hold.charge().answered();
+    if let Some(hold) = &charge {
+        // What was refused further in has cost nothing, and neither has what failed.
+        hold.charge().answered(match refusal {
+            Some(refusal) => Answered::Failed(refusal.status().as_u16()),
+            None if fails_in_grpc(parts) => Answered::Failed(500),
+            None if parts.status.is_server_error() => Answered::Failed(parts.status.as_u16()),
+            None => Answered::Served(parts.status.as_u16()),
+        });
     }
     // A refusal by a limit further in tells of that one.
     if !refusal.is_some_and(Refusal::tells_limits) {
@@ -68,13 +75,12 @@ pub(crate) fn take_along(permit: Permit, parts: &mut response::Parts) -> Held {
     Held { slots, charge }
 }
 
-/// Whether a service says that it is its own fault: a status of 500 or above, or one of those that
-/// gRPC has for it (unknown, unimplemented, internal, unavailable, data loss) in headers that are
-/// trailers at once.
-fn has_failed(parts: &response::Parts) -> bool {
+/// Whether a service of gRPC says that it is its own fault: unknown, unimplemented, internal,
+/// unavailable, data loss, in headers that are trailers at once.
+fn fails_in_grpc(parts: &response::Parts) -> bool {
     const FAULTS: [&str; 5] = ["2", "12", "13", "14", "15"];
-    let grpc = parts.headers.get("grpc-status").and_then(|status| status.to_str().ok());
-    parts.status.is_server_error() || grpc.is_some_and(|status| FAULTS.contains(&status))
+    let status = parts.headers.get("grpc-status").and_then(|status| status.to_str().ok());
+    status.is_some_and(|status| FAULTS.contains(&status))
 }
 
 /// A refusal from further in by this layer's words, with what other layers added to it.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use keyauth_core::{Admission, Amount, Authenticator, Ledger, RequestFacts};
+use keyauth_core::{Admission, Amount, Authenticator, CallDetails, Ledger, RequestFacts};
 use keyauth_metering::LedgerMeter;
 use keyauth_postgres::PostgresStore;
 use keyauth_sqlite::SqliteStore;
@@ -95,7 +95,7 @@ async fn spend(
 }
 
 async fn call(auth: &Authenticator, admission: &Admission, tally: &Tally) {
-    let Some((charge, _hold)) = auth.charge(admission) else { return };
+    let Some((charge, _hold)) = auth.charge(admission, CallDetails::default) else { return };
     let reserved = 1 + random(1_000_000_000);
     let reserving = charge.reserve(Amount::from_fractions(reserved));
     let patience = match random(8) {

@@ -11,9 +11,9 @@ use super::dyn_lookup::DynLookup;
 use super::dyn_meter::DynMeter;
 use super::timekeeper::Timekeeper;
 use crate::{
-    Background, Charge, ChargeHold, Clock, Denial, KeyLookup, KeyRecord, Keyring, LimitDecision,
-    Limited, LimitedCall, Limiter, LookupError, Meter, Parsed, Peek, PresentedKey, RequestFacts,
-    SystemClock, TryAcquire, Within, admit,
+    Background, CallDetails, Charge, ChargeHold, Clock, Denial, KeyLookup, KeyRecord, Keyring,
+    LimitDecision, Limited, LimitedCall, Limiter, LookupError, Meter, Parsed, Peek, PresentedKey,
+    RequestFacts, SystemClock, TryAcquire, Within, admit,
 };
 
 /// A lookup under way; see [`Authenticator::find`].
@@ -241,12 +241,17 @@ impl Authenticator {
         }
     }
 
-    /// Opens what a request of an admitted key is charged to; `None` without a meter. It is booked
-    /// when the last hold is dropped.
+    /// Opens what a request of an admitted key is charged to; `None` without a meter. It is booked,
+    /// and recorded with its details where the meter does that, when the last hold is dropped.
     #[must_use]
-    pub fn charge(&self, admission: &Admission) -> Option<(Charge, ChargeHold)> {
+    pub fn charge(
+        &self,
+        admission: &Admission,
+        details: impl FnOnce() -> CallDetails,
+    ) -> Option<(Charge, ChargeHold)> {
         let meter = Arc::clone(self.0.meter.as_ref()?);
-        Some(Charge::open(meter, admission.shared_record()))
+        let details = meter.is_recording().then(details);
+        Some(Charge::open(meter, admission.shared_record(), details))
     }
 
     /// Whether this authenticator, or a clone of it, made an admission.

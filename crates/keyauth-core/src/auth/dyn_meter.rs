@@ -4,7 +4,9 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Background, LedgerError, Meter, MeteredCharge, ReserveDecision, TryReserve};
+use crate::{
+    Background, LedgerError, Meter, MeteredCharge, ReserveDecision, TryReserve, UsageEvent,
+};
 
 pub(crate) type ReserveFuture =
     Pin<Box<dyn Future<Output = Result<ReserveDecision, LedgerError>> + Send>>;
@@ -16,6 +18,10 @@ pub(crate) trait DynMeter: Debug + Send + Sync {
     fn reserve(self: Arc<Self>, charge: MeteredCharge) -> ReserveFuture;
 
     fn book(&self, charge: MeteredCharge);
+
+    fn is_recording(&self) -> bool;
+
+    fn record(&self, event: UsageEvent);
 
     fn start(&self) -> Background;
 }
@@ -31,6 +37,14 @@ impl<M: Meter + 'static> DynMeter for M {
 
     fn book(&self, charge: MeteredCharge) {
         Meter::book(self, charge);
+    }
+
+    fn is_recording(&self) -> bool {
+        Meter::is_recording(self)
+    }
+
+    fn record(&self, event: UsageEvent) {
+        Meter::record(self, event);
     }
 
     fn start(&self) -> Background {

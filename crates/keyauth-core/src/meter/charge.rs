@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::recorded::Recorded;
 use super::tally::{Booking, Tally};
 use crate::auth::DynMeter;
 use crate::{
-    Amount, ChargeId, Clock, Exhausted, KeyRecord, LedgerError, LedgerErrorKind, MeteredCharge,
-    NamedBy, ReserveDecision, SystemClock, TryReserve,
+    Amount, CallDetails, ChargeId, Clock, Exhausted, KeyRecord, LedgerError, LedgerErrorKind,
+    MeteredCharge, NamedBy, ReserveDecision, SystemClock, TryReserve,
 };
 
 /// What one request is charged: reserved beforehand, counted on the way, and booked when it ends.
@@ -36,8 +37,21 @@ struct Open {
 #[derive(Debug, Default)]
 struct State {
     tally: Tally,
+    /// Where the meter records calls.
+    recorded: Option<Recorded>,
     holds: usize,
     closed: bool,
+}
+
+/// How a service has answered, by its status; see [`Charge::answered`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no other way")]
+pub enum Answered {
+    /// It did what it was asked to, or said why not: what is reserved is charged where nothing was
+    /// counted.
+    Served(u16),
+    /// It has failed, or somebody has refused before it was asked: nothing is.
+    Failed(u16),
 }
 
 /// Keeps a [`Charge`] open. It is closed, and booked, when the last one is dropped.
@@ -47,8 +61,13 @@ pub struct ChargeHold(Charge);
 
 impl Charge {
     /// Opens a charge, and holds it.
-    pub(crate) fn open(meter: Arc<dyn DynMeter>, record: Arc<KeyRecord>) -> (Self, ChargeHold) {
-        let state = Mutex::new(State { holds: 1, ..State::default() });
+    pub(crate) fn open(
+        meter: Arc<dyn DynMeter>,
+        record: Arc<KeyRecord>,
+        details: Option<CallDetails>,
+    ) -> (Self, ChargeHold) {
+        let recorded = details.map(Recorded::begin);
+        let state = Mutex::new(State { holds: 1, recorded, ..State::default() });
         let charge = Self(Arc::new(Open { meter, record, state }));
         (charge.clone(), ChargeHold(charge))
     }
@@ -140,15 +159,40 @@ impl Charge {
         !record.budgets.is_empty() && counted > Amount::ZERO && counted >= state.tally.reserved()
     }
 
-    /// Notes that the service has answered, and not that it failed: for middleware.
-    pub fn answered(&self) {
-        self.state().tally.answer();
+    /// Names what is used, a model say, for the record of usage.
+    pub fn uses(&self, resource: &str) {
+        self.note(|recorded| recorded.resource = resource.into());
+    }
+
+    /// Counts what has gone in, in units of the service's, for the record of usage: tokens, say.
+    pub fn add_input(&self, units: u64) {
+        self.note(|recorded| recorded.input = recorded.input.saturating_add(units));
+    }
+
+    /// Counts what has come out.
+    pub fn add_output(&self, units: u64) {
+        self.note(|recorded| recorded.output = recorded.output.saturating_add(units));
+    }
+
+    /// Notes how the service has answered: for middleware.
+    pub fn answered(&self, how: Answered) {
+        let (Answered::Served(code) | Answered::Failed(code)) = how;
+        self.note(|recorded| recorded.status = code);
+        if let Answered::Served(_) = how {
+            self.state().tally.answer();
+        }
     }
 
     /// Keeps it open for longer than the response: for work that goes on behind it.
     pub fn hold(&self) -> ChargeHold {
         self.state().holds += 1;
         ChargeHold(self.clone())
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Recorded)) {
+        if let Some(recorded) = &mut self.state().recorded {
+            note(recorded);
+        }
     }
 
     fn count(&self, count: impl FnOnce(&mut Tally)) {
@@ -191,8 +235,12 @@ impl Drop for ChargeHold {
             return;
         }
         state.closed = true;
-        let Booking { settled, unreserved } = state.tally.close(record.rate_multiplier);
+        let Booking { settled, unreserved, all } = state.tally.close(record.rate_multiplier);
+        let recorded = state.recorded.take();
         drop(state);
+        if let Some(recorded) = recorded {
+            meter.record(recorded.end(record, all));
+        }
         for (reservation, amount) in settled {
             reservation.settle(amount);
         }

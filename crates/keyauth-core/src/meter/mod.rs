@@ -1,6 +1,7 @@
 //! What one request costs.
 
 mod charge;
+mod recorded;
 mod tally;
 
-pub use charge::{Charge, ChargeHold};
+pub use charge::{Answered, Charge, ChargeHold};

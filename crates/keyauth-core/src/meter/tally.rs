@@ -20,6 +20,8 @@ pub(super) struct Booking {
     pub(super) settled: Vec<(Reservation, Amount)>,
     /// What there was no reservation for.
     pub(super) unreserved: Amount,
+    /// All of it.
+    pub(super) all: Amount,
 }
 
 impl Tally {
@@ -66,7 +68,7 @@ impl Tally {
         if let Some((_, last)) = settled.last_mut() {
             *last = last.saturating_add(std::mem::take(&mut rest));
         }
-        Booking { settled, unreserved: rest }
+        Booking { settled, unreserved: rest, all }
     }
 }
 

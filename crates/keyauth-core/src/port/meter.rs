@@ -1,10 +1,11 @@
 //! Reserving and settling what requests cost, on their way.
 
 use std::fmt::{self, Debug};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Amount, Background, ChargeId, KeyRecord, LedgerError};
+use crate::{Amount, Background, ChargeId, KeyRecord, LedgerError, UsageEvent};
 
 /// Has budgets decide about what a request may cost, and books what it came to.
 ///
@@ -37,10 +38,29 @@ pub trait Meter: Debug + Send + Sync {
     /// Books what was made without having been reserved: as far as there is room.
     fn book(&self, charge: MeteredCharge);
 
+    /// Whether it records calls, and so wants their [details](CallDetails).
+    fn is_recording(&self) -> bool {
+        false
+    }
+
+    /// Records a call that has ended; without waiting.
+    fn record(&self, _: UsageEvent) {}
+
     /// Starts what it does beside requests:
     /// [`Authenticator::start`](crate::Authenticator::start) does, and who uses it without an
     /// authenticator must.
     fn start(&self) -> Background;
+}
+
+/// What is recorded of a call besides what it came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallDetails {
+    /// What was called, as the service names it; empty where that is unknown.
+    pub route: Arc<str>,
+    /// Where it came from, where that is known.
+    pub address: Option<IpAddr>,
+    /// What limits of cost counted it as.
+    pub limit_cost: u64,
 }
 
 /// What a request may come to, or has.

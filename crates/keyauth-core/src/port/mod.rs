@@ -35,7 +35,8 @@ pub use limiter::{
 };
 pub use lookup::{KeyLookup, Peek};
 pub use meter::{
-    Exhausted, Meter, MeteredCharge, NamedBy, Reservation, ReserveDecision, Settle, TryReserve,
+    CallDetails, Exhausted, Meter, MeteredCharge, NamedBy, Reservation, ReserveDecision, Settle,
+    TryReserve,
 };
 pub use observers::ChangeObservers;
 pub use propagation::{Beats, Propagation, SilentInstance};

@@ -6,4 +6,5 @@ mod shipper;
 mod spool;
 mod writer;
 
+pub(crate) use recorder::Recorder;
 pub use recorder::UsageRecorder;

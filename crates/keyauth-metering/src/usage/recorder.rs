@@ -149,6 +149,23 @@ impl<U: UsageLog + 'static> UsageRecorder<U> {
     }
 }
 
+/// A recorder over any log.
+pub(crate) trait Recorder: fmt::Debug + Send + Sync {
+    fn record(&self, event: UsageEvent);
+
+    fn start(&self) -> Background;
+}
+
+impl<U: UsageLog + 'static> Recorder for UsageRecorder<U> {
+    fn record(&self, event: UsageEvent) {
+        Self::record(self, event);
+    }
+
+    fn start(&self) -> Background {
+        Self::start(self)
+    }
+}
+
 fn ended() -> StoreError {
     StoreError::unavailable("the recorder was shut down")
 }

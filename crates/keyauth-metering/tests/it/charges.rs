@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, Authenticator, Budget, BudgetMode, ChargeId, Directory, Group, GroupId, GroupKind,
-    KeyStore, LedgerErrorKind, MemoryStore, NewKey, Owner, OwnerId, RequestFacts, TenantId,
+    Amount, Answered, Authenticator, Budget, BudgetMode, CallDetails, ChargeId, Directory, Group,
+    GroupId, GroupKind, KeyStore, LedgerErrorKind, MemoryStore, NewKey, Owner, OwnerId,
+    RequestFacts, TenantId,
 };
 use keyauth_metering::LedgerMeter;
 
@@ -40,7 +41,7 @@ async fn where_nothing_was_counted_an_answer_costs_what_was_reserved() {
     let world = World::new([total(10)]).await;
     let (charge, hold) = world.request().await;
     charge.reserve(units(2)).await.expect("an answer").expect("room");
-    charge.answered();
+    charge.answered(Answered::Served(200));
     drop(hold);
     world.wait_for(units(2), Amount::ZERO).await;
     let (charge, hold) = world.request().await;
@@ -49,7 +50,7 @@ async fn where_nothing_was_counted_an_answer_costs_what_was_reserved() {
     world.wait_for(units(2), Amount::ZERO).await;
     // Nothing was reserved, and so nothing is charged.
     let (charge, hold) = world.request().await;
-    charge.answered();
+    charge.answered(Answered::Served(200));
     drop(hold);
     let ledger = world.shutdown().await;
     assert_eq!(ledger.reserved(), 2);
@@ -169,7 +170,8 @@ async fn a_meter_that_was_not_started_reserves_nothing() {
     let ledger = Watched::default();
     let auth = Authenticator::new(store).with_meter(LedgerMeter::new(ledger.clone()));
     let verified = auth.verify(key.reveal(), &RequestFacts::new()).await.expect("an answer");
-    let (charge, _hold) = auth.charge(&verified.expect("admitted")).expect("there is a meter");
+    let (charge, _hold) =
+        auth.charge(&verified.expect("admitted"), CallDetails::default).expect("there is a meter");
     let error = charge.reserve(units(1)).await.expect_err("nobody settles");
     let source = std::error::Error::source(&error).expect("a source").to_string();
     assert!(source.contains("Authenticator::start"), "{source}");

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, Authenticator, Background, Budget, BudgetState, BudgetWindow, Charge, ChargeHold,
-    ChargeId, ChargedBudget, IssuedKey, KeyStore, Ledger, LedgerError, LedgerErrorKind,
+    Amount, Authenticator, Background, Budget, BudgetState, BudgetWindow, CallDetails, Charge,
+    ChargeHold, ChargeId, ChargedBudget, IssuedKey, KeyStore, Ledger, LedgerError, LedgerErrorKind,
     MemoryLedger, MemoryStore, NewCharge, NewKey, RequestFacts, Reserved, Settled,
 };
 use keyauth_metering::LedgerMeter;
@@ -178,7 +178,7 @@ impl World {
     async fn request_of(&self, key: &IssuedKey) -> (Charge, ChargeHold) {
         let verified = self.auth.verify(key.reveal(), &RequestFacts::new()).await;
         let admission = verified.expect("an answer").expect("admitted");
-        self.auth.charge(&admission).expect("there is a meter")
+        self.auth.charge(&admission, CallDetails::default).expect("there is a meter")
     }
 
     /// A request that reserves, counts and ends. Says whether there was room.
