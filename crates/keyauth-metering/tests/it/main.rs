@@ -6,4 +6,5 @@ mod away;
 mod charges;
 mod exhausted;
 mod leased;
+mod usage;
 mod world;
