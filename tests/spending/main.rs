@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+mod usage;
+
 use std::process::Stdio;
 use std::time::Duration;
 

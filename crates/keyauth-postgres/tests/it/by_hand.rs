@@ -11,8 +11,8 @@ use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx::postgres::PgConnectOptions;
 use keyauth_postgres::sqlx::{self, AssertSqlSafe, PgPool};
 
-use super::ledger;
 use super::world::{ADMITTED, REVOKED, Served, UNKNOWN, Verdict, World, execute};
+use super::{ledger, usage};
 
 const DISABLED: Verdict = Ok(Err(Denial::KeyDisabled));
 const EXPIRED: Verdict = Ok(Err(Denial::KeyExpired));
@@ -237,6 +237,7 @@ async fn a_service_needs_the_rights_that_are_written_down_and_no_others() {
     assert_eq!(served.verify(&new).await, REVOKED);
     assert!(sqlx::query("SELECT seal FROM keyauth.deployment").execute(store.pool()).await.is_ok());
     ledger::charge_and_reset(&store).await;
+    usage::write_and_read(&store, &key).await;
     for forbidden in [
         "UPDATE keyauth.deployment SET namespace = gen_random_uuid()",
         "UPDATE keyauth.accounts SET used = 0",

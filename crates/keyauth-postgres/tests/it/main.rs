@@ -13,4 +13,5 @@ mod migrations;
 mod pgbouncer;
 mod propagation;
 mod replica;
+mod usage;
 mod world;

@@ -1,0 +1,116 @@
+//! The record of usage, where the database is more than a log: what it refuses, and its partitions.
+
+use std::time::Duration;
+
+use keyauth_core::{
+    Amount, BatchId, Clock, IssuedKey, KeyRef, LimitedSubject, NewKey, OwnerId, Period,
+    SystemClock, Timestamp, UsageBatch, UsageEvent, UsageLog,
+};
+use keyauth_postgres::PostgresStore;
+use keyauth_postgres::sqlx;
+
+use super::world::World;
+
+const HOUR: i64 = 3_600_000_000;
+
+fn event(key: &IssuedKey, at: Timestamp) -> UsageEvent {
+    let KeyRef { tenant, id } = KeyRef::from(key);
+    UsageEvent {
+        at,
+        tenant,
+        owner: OwnerId::default(),
+        group: None,
+        key: id,
+        route: "GET /".into(),
+        resource: "".into(),
+        status: 200,
+        cost: Amount::from_units(1).expect("an amount"),
+        limit_cost: 1,
+        input: 0,
+        output: 0,
+        duration: Duration::from_millis(1),
+        address: Some([192, 0, 2, 1].into()),
+    }
+}
+
+fn batch(events: Vec<UsageEvent>) -> UsageBatch {
+    UsageBatch { id: BatchId::begun_at(SystemClock::new().now()).expect("randomness"), events }
+}
+
+async fn count(store: &PostgresStore, statement: &'static str) -> i64 {
+    sqlx::query_scalar(statement).fetch_one(store.pool()).await.expect("a count")
+}
+
+/// What a service may ask of it.
+pub(crate) async fn write_and_read(store: &PostgresStore, key: &IssuedKey) {
+    let now = SystemClock::new().now();
+    let refused = UsageEvent { resource: "\0".into(), ..event(key, now) };
+    let set_aside = store.write(&batch(vec![event(key, now), refused])).await;
+    assert_eq!(set_aside.expect("written"), 1);
+    let KeyRef { tenant, id } = KeyRef::from(key);
+    let start = Timestamp::from_micros(now.as_micros() - HOUR);
+    let period = Period { start, end: now.saturating_add(Duration::from_secs(1)) };
+    let total = store.total(&LimitedSubject::Key(tenant, id), period).await.expect("a total");
+    assert_eq!(total.requests, 1);
+}
+
+/// M11: what is refused is set aside alone, and once.
+#[tokio::test]
+async fn what_is_refused_is_set_aside_alone() {
+    let world = World::create().await;
+    let key = world.issue(NewKey::named("any")).await;
+    world.run("ALTER TABLE keyauth.usage ADD CHECK (input <> 777)").await;
+    let now = SystemClock::new().now();
+    let events = (0..1_000).map(|number| UsageEvent { input: number, ..event(&key, now) });
+    let batch = batch(events.collect());
+    assert_eq!(world.store.write(&batch).await.expect("written"), 1);
+    assert_eq!(count(&world.store, "SELECT count(*) FROM keyauth.usage").await, 999);
+    let sums = "SELECT sum(requests)::bigint FROM keyauth.usage_days";
+    assert_eq!(count(&world.store, sums).await, 999);
+    let (place, set_aside): (i32, String) =
+        sqlx::query_as("SELECT place, event FROM keyauth.usage_set_aside")
+            .fetch_one(world.store.pool())
+            .await
+            .expect("it is there");
+    assert_eq!(place, 777);
+    assert!(set_aside.contains("\"input\":777"), "{set_aside}");
+    // Sent again, also when it would be taken as a whole by now.
+    world.run("ALTER TABLE keyauth.usage DROP CONSTRAINT usage_input_check").await;
+    world.store.write(&batch).await.expect("written");
+    assert_eq!(count(&world.store, "SELECT count(*) FROM keyauth.usage").await, 999);
+}
+
+/// Days that are detached leave their sums, and their tables.
+#[tokio::test]
+async fn days_are_detached_and_their_sums_stay() {
+    let world = World::create().await;
+    let store = &world.store;
+    let key = world.issue(NewKey::named("any")).await;
+    let now = SystemClock::new().now();
+    let today = now.as_micros() - now.as_micros().rem_euclid(24 * HOUR);
+    let day = |ago: i64| Timestamp::from_micros(today - ago * 24 * HOUR);
+    let events = (0..4).flat_map(|ago| [event(&key, day(ago)), event(&key, day(ago))]).collect();
+    store.write(&batch(events)).await.expect("written");
+    let KeyRef { tenant, id } = KeyRef::from(&key);
+    let all = Period { start: day(10), end: day(-1) };
+    let total = async || {
+        let subject = LimitedSubject::Key(tenant.clone(), id);
+        store.total(&subject, all).await.expect("a total").requests
+    };
+    assert_eq!(total().await, 8);
+    let detached: Vec<String> =
+        sqlx::query_scalar("SELECT keyauth.detach_usage(((now() AT TIME ZONE 'UTC')::date) - 1)")
+            .fetch_all(store.pool())
+            .await
+            .expect("detached");
+    assert_eq!(detached.len(), 2, "{detached:?}");
+    assert_eq!(count(store, "SELECT count(*) FROM keyauth.usage").await, 4);
+    assert_eq!(total().await, 8, "sums stay");
+    let ahead = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'keyauth.usage'::regclass";
+    assert_eq!(count(store, ahead).await, 4, "yesterday, today, and the next two days");
+    for table in detached {
+        let left = format!("SELECT count(*) FROM {table}");
+        let left = sqlx::query_scalar(sqlx::AssertSqlSafe(left)).fetch_one(store.pool()).await;
+        assert_eq!(left.ok(), Some(2_i64), "{table}");
+    }
+}
