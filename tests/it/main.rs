@@ -15,3 +15,4 @@ mod places;
 mod secrets;
 mod stacks;
 mod state;
+mod usage;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, Request};
 use keyauth_core::{
-    Amount, CallDetails, Denial, Exhausted, Guard, KeyRecord, LedgerError, LimitDecision,
+    Amount, Answered, CallDetails, Denial, Exhausted, Guard, KeyRecord, LedgerError, LimitDecision,
     LimitFuture, LimitStep, LookupError, LookupFuture, Parsed, Peek, RequestFacts, Slots,
 };
 use tracing::Span;
@@ -291,6 +291,9 @@ impl Settings {
         match refused {
             Ok(()) => Ok(self.pass(request, principal, permit, span)),
             Err(refusal) => {
+                if let Some(Open { charge, .. }) = &permit.charge {
+                    charge.answered(Answered::Failed(refusal.status().as_u16()));
+                }
                 match refusal.reason() {
                     Reason::Denied(denial) => {
                         let head = RequestHead::of(request);

@@ -1,0 +1,120 @@
+//! What calls leave in the record of usage, over HTTP and on one file.
+
+use axum::Router;
+use axum::routing::{any, get};
+use keyauth_core::{
+    Amount, Authenticator, Budget, BudgetWindow, Clock, KeyRef, KeyStore, Ledger, LimitUnit,
+    LimitedSubject, NewKey, Period, SystemClock, Timestamp, UsageLog, UsageSums, UsageTotal,
+};
+use keyauth_metering::{LedgerMeter, UsageRecorder};
+use keyauth_sqlite::SqliteStore;
+use keyauth_tests::World;
+use keyauth_tower::{Charge, ClientAddress, KeyAuthLayer, RequireScope};
+
+fn units(units: i64) -> Amount {
+    Amount::from_units(units).expect("an amount")
+}
+
+async fn complete(charge: Charge) -> &'static str {
+    charge.uses("small-model");
+    charge.add_input(7);
+    charge.add_output(5);
+    charge.set(units(2));
+    "done"
+}
+
+/// Requests, rows and money agree; and what is refused is recorded as that, of a key that is known.
+#[tokio::test]
+async fn what_was_called_is_recorded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(folder.path().join("keys.db")).await.expect("a file");
+    let recorder = UsageRecorder::spooled(store.clone(), folder.path().join("spool"));
+    let recorder = recorder.expect("a spool");
+    let meter = LedgerMeter::new(store.clone()).recording(&recorder);
+    let (auth, background) = Authenticator::new(store.clone()).with_meter(meter).start();
+    let layer = KeyAuthLayer::new(auth)
+        .with_client_address(ClientAddress::peer())
+        .with_price(|head| match head.original_path() {
+            path if path.starts_with("/chat") => units(3),
+            _ => Amount::ZERO,
+        })
+        .with_cost(|_| 4);
+    let app = Router::new()
+        .route("/chat/{model}", any(complete))
+        .route("/closed", get(|| async {}).layer(RequireScope::new("nobody:has")))
+        .fallback(any(|| async { "nothing" }));
+    let world = World::default();
+    let site = world.serve(app.layer(layer)).await;
+    let ten = Budget::new(units(10), BudgetWindow::Total);
+    let key = store.issue(NewKey::named("any").budget(ten)).await.expect("a key");
+    let bearer = format!("Authorization: Bearer {}", key.reveal());
+    for (method, path, status) in [
+        ("GET", "/chat/small", 200),
+        ("POST", "/chat/small", 200),
+        ("BREW", "/chat/other", 200),
+        ("GET", "/nowhere/to/be/found", 200),
+        ("GET", "/closed", 403),
+        ("GET", "/chat/small", 200),
+        ("GET", "/chat/small", 429),
+    ] {
+        let answer = site.call(method, path, &[&bearer]).await;
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+    }
+    assert_eq!(site.get("/chat/small", &[]).await.status, 401, "of nobody nothing is recorded");
+    recorder.flush().await.expect("written");
+    let KeyRef { tenant, id } = KeyRef::from(&key);
+    let of = LimitedSubject::Key(tenant.clone(), id);
+    let now = SystemClock::new().now();
+    let start = Timestamp::from_micros(now.as_micros() - 3_600_000_000);
+    let hour = Period { start, end: Timestamp::from_micros(now.as_micros() + 1_000_000) };
+    let total = store.total(&of, hour).await.expect("a total");
+    let expected = UsageTotal {
+        requests: 7,
+        failures: 0,
+        cost: units(8),
+        limit_cost: 28,
+        input: 28,
+        output: 20,
+    };
+    assert_eq!(total, expected);
+    // M7: and the ledger says the same.
+    background.shutdown().await;
+    let verified = store.key(&KeyRef::from(&key)).await.expect("the key");
+    let budgets = verified.applied_budgets(&[], &[], &[]);
+    let budget =
+        keyauth_core::ChargedBudget { subject: of.clone(), budget: budgets[0].budget.clone() };
+    let states = store.states(std::slice::from_ref(&budget)).await.expect("an answer");
+    assert_eq!(states[0].used, total.cost);
+    assert!(verified.last_used_at.is_some_and(|at| at > start && at < hour.end));
+    // What a limit of this key begins with, where its count was lost (L12).
+    let used = store.used(&of, LimitUnit::Requests, hour).await.expect("a sum");
+    assert_eq!(used, 7);
+
+    let file = folder.path().join("keys.db");
+    let pool = sqlx::SqlitePool::connect(file.to_str().expect("a path")).await.expect("the file");
+    let rows: Vec<(String, String, i64, String)> =
+        sqlx::query_as("SELECT route, resource, status, address FROM usage ORDER BY at")
+            .fetch_all(&pool)
+            .await
+            .expect("rows");
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(route, resource, status, address)| {
+            assert_eq!(address, "127.0.0.1");
+            (route.as_str(), resource.as_str(), *status)
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("GET /chat/{model}", "small-model", 200),
+            ("POST /chat/{model}", "small-model", 200),
+            // Neither methods nor paths that a client has made up.
+            ("OTHER /chat/{model}", "small-model", 200),
+            ("", "", 200),
+            ("GET /closed", "", 403),
+            ("GET /chat/{model}", "small-model", 200),
+            ("GET /chat/{model}", "", 429),
+        ]
+    );
+}
