@@ -30,3 +30,7 @@ mod limits {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/budgets.md")]
 mod budgets {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/usage.md")]
+mod usage {}
