@@ -27,7 +27,23 @@ impl Running {
     /// Where it cannot be started.
     #[must_use]
     pub fn start(program: &str, folder: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_with(program, &[], folder, variables)
+    }
+
+    /// The same with arguments.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start_with(
+        program: &str,
+        arguments: &[&str],
+        folder: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(program)
+            .args(arguments)
             .current_dir(folder)
             .env_remove("PORT")
             .env_remove("KEYAUTH_DB")
