@@ -33,3 +33,4 @@ figures:
     KEYAUTH_COLD=1000 cargo test -p keyauth-redis --all-features --test it cold_fleet -- --nocapture
     cargo bench -p keyauth-bench --bench shared
     cargo bench -p keyauth-bench --bench limits
+    cargo bench -p keyauth-bench --bench money
