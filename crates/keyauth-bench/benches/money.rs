@@ -25,7 +25,7 @@ const ROWS: usize = 100_000;
 /// How many calls end in a millisecond, where rows are recorded.
 const PACE: usize = 500;
 /// As many as the recorder writes at once, at most.
-const BATCH: usize = 5_000;
+const BATCH: usize = 2_000;
 
 #[tokio::main]
 async fn main() {

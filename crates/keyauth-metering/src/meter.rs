@@ -98,12 +98,20 @@ impl<L: Ledger + 'static> Meter for LedgerMeter<L> {
         // It ends with the last that could be settled, not with the wait for it.
         drop(tokio::spawn(settle(Arc::clone(&self.inner.books), waiting)));
         let keeper = tokio::spawn(look_after(Arc::downgrade(&self.inner), stopped));
-        let inner = Arc::downgrade(&self.inner);
+        let (inner, open) = (Arc::downgrade(&self.inner), Arc::clone(&self.inner.queue.open));
         Background::new(async move {
             let _ = stop.send(());
             let _ = keeper.await;
+            // Where its authenticator is gone already, that has closed it.
             if let Some(inner) = inner.upgrade() {
-                inner.leave().await;
+                inner.close();
+            }
+            if timeout(LEAVE_DEADLINE, open.none()).await.is_err() {
+                tracing::error!(
+                    charges = open.len(),
+                    "not all charges are settled at the end: calls are under way, or the ledger is \
+                     away"
+                );
             }
         })
         .and(recording)
@@ -111,28 +119,17 @@ impl<L: Ledger + 'static> Meter for LedgerMeter<L> {
 }
 
 impl<L: Ledger> Inner<L> {
-    /// Settles all that has ended, for as long as that is worth waiting for.
-    async fn leave(&self) {
+    /// Reserves nothing any more, and gives back what it has taken ahead.
+    fn close(&self) {
         self.queue.close();
-        self.close_stocks();
-        self.queue.book_added_up();
-        if timeout(LEAVE_DEADLINE, self.queue.open.none()).await.is_err() {
-            tracing::error!(
-                charges = self.queue.open.len(),
-                "not all charges are settled at the end: calls are under way, or the ledger is away"
-            );
-        }
-    }
-
-    fn close_stocks(&self) {
         self.books.accounts.all().iter().for_each(|account| account.stock().close());
+        self.queue.book_added_up();
     }
 }
 
-/// A meter that nobody has shut down gives back what it has taken ahead, and ends.
 impl<L: Ledger> Drop for Inner<L> {
     fn drop(&mut self) {
-        self.close_stocks();
+        self.close();
     }
 }
 

@@ -159,9 +159,10 @@ impl Charge {
         !record.budgets.is_empty() && counted > Amount::ZERO && counted >= state.tally.reserved()
     }
 
-    /// Names what is used, a model say, for the record of usage.
+    /// Names what is used, a model say, for the record of usage: its first 256 bytes, without control
+    /// characters.
     pub fn uses(&self, resource: &str) {
-        self.note(|recorded| recorded.resource = resource.into());
+        self.note(|recorded| recorded.uses(resource));
     }
 
     /// Counts what has gone in, in units of the service's, for the record of usage: tokens, say.

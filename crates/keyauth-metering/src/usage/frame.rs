@@ -15,14 +15,20 @@ pub(super) enum End {
     Torn,
 }
 
-/// Appends an event.
-pub(super) fn append(buffer: &mut Vec<u8>, event: &UsageEvent) -> Result<(), serde_json::Error> {
-    let payload = serde_json::to_vec(event)?;
-    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+/// Appends an event, and says whether it could be: nothing behind one that is too long would be
+/// read.
+#[must_use]
+pub(super) fn append(buffer: &mut Vec<u8>, event: &UsageEvent) -> bool {
+    let payload = serde_json::to_vec(event).unwrap_or_default();
+    let Some(len) =
+        u32::try_from(payload.len()).ok().filter(|_| (1..=MOST).contains(&payload.len()))
+    else {
+        return false;
+    };
     buffer.extend(len.to_le_bytes());
     buffer.extend(crc32fast::hash(&payload).to_le_bytes());
     buffer.extend(payload);
-    Ok(())
+    true
 }
 
 /// Reads events, up to the first that is not intact.
@@ -82,7 +88,7 @@ mod tests {
         fn the_intact_part_is_read(count in 0..6_u64, at: prop::sample::Index, flip in 1..=255_u8) {
             let (mut bytes, mut ends) = (Vec::new(), vec![0]);
             for number in 0..count {
-                append(&mut bytes, &event(number)).expect("JSON");
+                prop_assert!(append(&mut bytes, &event(number)));
                 ends.push(bytes.len());
             }
             let (events, end) = read(&bytes);

@@ -139,8 +139,11 @@ impl<U: UsageLog + 'static> UsageRecorder<U> {
         });
         let sender = self.0.sender.clone();
         Background::new(async move {
-            let _ = tokio::task::spawn_blocking(move || sender.send(Message::Stop)).await;
-            if timeout(LEAVE_DEADLINE, shipping).await.is_err() {
+            let leaving = async {
+                let _ = tokio::task::spawn_blocking(move || sender.send(Message::Stop)).await;
+                let _ = shipping.await;
+            };
+            if timeout(LEAVE_DEADLINE, leaving).await.is_err() {
                 tracing::error!(
                     "not all usage is written at the end; with a spool, the next start goes on"
                 );

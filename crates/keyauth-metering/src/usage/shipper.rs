@@ -1,6 +1,7 @@
 //! Whoever writes batches to the log, one after the other.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,18 +54,22 @@ pub(super) async fn ship<U: UsageLog>(
     }
 }
 
-/// Writes a file's batch, and removes the file. What cannot be read stays where it is, for people.
+/// Writes a file's batch, and removes the file. What is none stays where it is, for people.
 async fn ship_file<U: UsageLog>(log: &Arc<U>, file: &Path) {
-    let path = file.to_owned();
-    let read = tokio::task::spawn_blocking(move || spool::read(&path)).await;
-    let batch = match read {
-        Ok(Ok(batch)) => batch,
-        Ok(Err(error)) => {
-            return tracing::error!(file = %file.display(), %error, "a spool cannot be read");
+    let mut pause = FIRST_PAUSE;
+    let batch = loop {
+        let path = file.to_owned();
+        let read = tokio::task::spawn_blocking(move || spool::read(&path)).await;
+        let error = match read.map_err(io::Error::other).flatten() {
+            Ok(batch) => break batch,
+            Err(error) => error,
+        };
+        tracing::error!(file = %file.display(), %error, "a spool cannot be read");
+        if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) {
+            return;
         }
-        Err(error) => {
-            return tracing::error!(file = %file.display(), %error, "a spool was not read");
-        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     };
     write(log, &batch).await;
     if let Err(error) = fs::remove_file(file) {

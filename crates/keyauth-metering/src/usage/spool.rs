@@ -41,8 +41,11 @@ impl Spool {
         }
         let own = folder.join(BatchId::begun_at(clock.now())?.to_string());
         fs::create_dir(&own)?;
-        let lock = File::create(own.join(LOCK))?;
+        // Others look for the lock by its name, which it has when it is held.
+        let new = own.join("lock.new");
+        let lock = File::create(&new)?;
         lock.try_lock().map_err(io::Error::from)?;
+        fs::rename(new, own.join(LOCK))?;
         Ok((Self { folder: own, _lock: lock }, left))
     }
 
@@ -71,7 +74,9 @@ impl Left {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let mut files = Vec::new();
-        for entry in fs::read_dir(&folder)? {
+        // Its process may have ended, and removed it, in this moment.
+        let Ok(entries) = fs::read_dir(&folder) else { return Ok(None) };
+        for entry in entries {
             let path = entry?.path();
             if has_extension(&path, OPEN) || has_extension(&path, SEALED) {
                 files.push(path);
@@ -109,7 +114,9 @@ fn remove(folder: &Path) {
 /// Reads a batch, by the name of its file. What is torn ends with what is intact.
 pub(super) fn read(file: &Path) -> io::Result<UsageBatch> {
     let id = file.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-    let id = id.ok_or_else(|| io::Error::other("it is not named after a batch"))?;
+    let id = id.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "it is not named after a batch")
+    })?;
     let (events, end) = frame::read(&fs::read(file)?);
     if end == End::Torn {
         let events = events.len();

@@ -17,7 +17,7 @@ use super::shipper::Shipment;
 use super::spool::{SEALED, Spool};
 
 /// How many events a batch has at most, and how old it grows.
-const MOST: usize = 5_000;
+const MOST: usize = 2_000;
 const OLDEST: Duration = Duration::from_secs(1);
 /// How many events wait in memory at most, where there is no disk for them.
 const MOST_IN_MEMORY: usize = 200_000;
@@ -92,6 +92,11 @@ impl Writer {
                 let _ = self.shipping.send(Shipment::Told(flushed));
             }
             if stops {
+                let late = messages.try_iter().filter(|late| matches!(late, Message::Event(_)));
+                match late.count() {
+                    0 => {}
+                    late => self.lose(late),
+                }
                 return self.spool;
             }
         }
@@ -140,15 +145,22 @@ impl Writer {
         match &mut batch.kept {
             Kept::OnDisk { file, len, .. } => {
                 let mut buffer = Vec::new();
-                let framed = events.iter().try_for_each(|event| frame::append(&mut buffer, event));
-                let written =
-                    framed.map_err(io::Error::from).and_then(|()| file.write_all(&buffer));
-                if let Err(error) = written {
+                let too_long = |event: &&UsageEvent| !frame::append(&mut buffer, event);
+                let too_long = events.iter().filter(too_long).count();
+                if let Err(error) = file.write_all(&buffer) {
                     tracing::error!(%error, "the spool for usage cannot be written");
-                    // What was written of it is torn, and nothing may follow that.
-                    let _ = file.set_len(*len);
+                    // What was written of it is torn, and nothing may follow that. Where it cannot
+                    // be taken back it may be there in part, and must not be there twice.
+                    let taken_back = file.set_len(*len).is_ok();
                     self.seal(batch);
-                    return Err(events);
+                    if taken_back {
+                        return Err(events);
+                    }
+                    self.lose(count);
+                    return Err(Vec::new());
+                }
+                if too_long > 0 {
+                    self.lose(too_long);
                 }
                 *len += u64::try_from(buffer.len()).unwrap_or(u64::MAX);
             }
@@ -177,7 +189,11 @@ impl Writer {
                 Shipment::Batch(UsageBatch { id: batch.id, events })
             }
         };
-        let _ = self.shipping.send(shipment);
+        if let Err(error) = self.shipping.send(shipment)
+            && let Shipment::Batch(batch) = error.0
+        {
+            self.lose(batch.events.len());
+        }
     }
 
     fn lose(&self, count: usize) {

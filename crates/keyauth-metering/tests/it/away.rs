@@ -83,6 +83,30 @@ async fn who_is_dropped_gives_back_what_he_took_ahead() {
     other.shutdown().await;
 }
 
+/// A server that has gone, and its authenticator with it, has left nothing unsettled when its
+/// background work is shut down.
+#[tokio::test]
+async fn what_ended_last_is_settled_though_the_service_is_gone() {
+    for mode in [BudgetMode::Hard, BudgetMode::Leased] {
+        let world = World::new([total(100).in_mode(mode)]).await;
+        let budgets = world.budgets().await;
+        let (charge, hold) = world.request().await;
+        charge.reserve(units(5)).await.expect("an answer").expect("room");
+        charge.add(units(3));
+        world.ledger.be_silent(true);
+        drop((charge, hold));
+        let ledger = world.ledger.clone();
+        let back = ledger.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(300)).await;
+            back.be_silent(false);
+        });
+        world.shutdown_without_service().await;
+        let states = keyauth_core::Ledger::states(&ledger, &budgets).await.expect("an answer");
+        assert_eq!((states[0].used, states[0].reserved), (units(3), Amount::ZERO), "{mode:?}");
+    }
+}
+
 /// What a ledger has forgotten is booked all the same, once.
 #[tokio::test]
 async fn what_was_forgotten_is_booked() {

@@ -220,6 +220,13 @@ impl World {
         assert!(in_time, "{state:?}, not {used} used and {reserved} reserved");
     }
 
+    /// As a server does that owned the authenticator, and was dropped.
+    pub(crate) async fn shutdown_without_service(self) {
+        let Self { auth, background, .. } = self;
+        drop(auth);
+        background.into_inner().expect("no panic").shutdown().await;
+    }
+
     pub(crate) async fn shutdown(self) -> Watched {
         self.background.into_inner().expect("no panic").shutdown().await;
         self.ledger
