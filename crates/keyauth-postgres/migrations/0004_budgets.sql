@@ -124,7 +124,7 @@ BEGIN
     WHERE a.id = p.account;
     UPDATE keyauth.charges
         SET status = CASE WHEN charge.lost_when_abandoned THEN 'lost' ELSE 'given_back' END,
-            until = least(until, present)
+            until = present
         WHERE id = charge.id;
 END
 $$;
@@ -372,7 +372,7 @@ BEGIN
         -- It is not: whoever had it was cut off, and says what he has spent. Where a window has
         -- ended since, nothing of it is counted any more.
         UPDATE keyauth.accounts SET used = used - charge.amount, lost = lost - charge.amount
-            WHERE id = ANY (opened) AND lost >= charge.amount;
+            WHERE id = ANY (opened) AND lost >= charge.amount AND began_at <= charge.until;
         UPDATE keyauth.charges SET status = 'given_back' WHERE id = settled_id;
     END IF;
     IF came_to > 0 THEN

@@ -64,35 +64,37 @@ CREATE TABLE keyauth.usage_set_aside (
     PRIMARY KEY (batch, place)
 );
 
--- The partition of a day in UTC, which is made where it is not there.
+-- The partition of a day in UTC, which is made where it is not there. Attached rather than made as one:
+-- that waits for nobody who reads.
 CREATE FUNCTION keyauth.make_usage_day(day date) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     partition CONSTANT text := to_char(day, '"usage_"YYYYMMDD');
 BEGIN
+    IF to_regclass(format('keyauth.%I', partition)) IS NOT NULL THEN
+        -- Also one that was detached: what comes so late is set aside.
+        RETURN;
+    END IF;
+    -- One after the other.
+    PERFORM pg_advisory_xact_lock(hashtextextended('keyauth usage keyauth.', 0));
     IF to_regclass(format('keyauth.%I', partition)) IS NULL THEN
-        -- One after the other, and no harm where another was faster.
-        PERFORM pg_advisory_xact_lock(hashtextextended('keyauth usage keyauth.', 0));
         EXECUTE format(
-            'CREATE TABLE IF NOT EXISTS keyauth.%I PARTITION OF keyauth.usage '
-            'FOR VALUES FROM (%L) TO (%L)',
+            'CREATE TABLE keyauth.%I (LIKE keyauth.usage INCLUDING ALL)', partition);
+        EXECUTE format(
+            'ALTER TABLE keyauth.usage ATTACH PARTITION keyauth.%I FOR VALUES FROM (%L) TO (%L)',
             partition, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
     END IF;
 END
 $$;
 
--- Writes a batch, and says whether it was not there before. Times are microseconds of Unix time.
-CREATE FUNCTION keyauth.write_usage(
-    batch uuid, times bigint[], tenants text[], owners text[], groups text[], keys uuid[],
+-- Writes events. Times are microseconds of Unix time.
+CREATE FUNCTION keyauth.write_events(
+    times bigint[], tenants text[], owners text[], groups text[], keys uuid[],
     routes text[], resources text[], statuses integer[], costs bigint[], limit_costs bigint[],
     inputs bigint[], outputs bigint[], durations bigint[], addresses text[]
-) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO keyauth.usage_batches (id) VALUES (batch) ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
     PERFORM keyauth.make_usage_day(day) FROM (
         SELECT DISTINCT
             (('epoch'::timestamptz + at * interval '1 microsecond') AT TIME ZONE 'UTC')::date AS day
@@ -128,15 +130,45 @@ BEGIN
         SET last_used_at = excluded.last_used_at, last_used_from = excluded.last_used_from
         -- To the minute, so that a busy key is not written with each batch.
         WHERE excluded.last_used_at >= u.last_used_at + interval '1 minute';
-    RETURN true;
 END
 $$;
 
-CREATE FUNCTION keyauth.set_usage_aside(batch uuid, place integer, event text, reason text)
-RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO keyauth.usage_set_aside (batch, place, event, reason)
-    VALUES (batch, place, event, reason) ON CONFLICT DO NOTHING
+-- Writes a batch, once: as a whole, or, where its events are given as texts too, one by one, and sets
+-- aside those that are refused. Says how many these are.
+CREATE FUNCTION keyauth.write_usage(
+    batch uuid, times bigint[], tenants text[], owners text[], groups text[], keys uuid[],
+    routes text[], resources text[], statuses integer[], costs bigint[], limit_costs bigint[],
+    inputs bigint[], outputs bigint[], durations bigint[], addresses text[], events text[]
+) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    set_aside bigint := 0;
+BEGIN
+    INSERT INTO keyauth.usage_batches (id) VALUES (batch) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN 0;
+    ELSIF events IS NULL THEN
+        PERFORM keyauth.write_events(times, tenants, owners, groups, keys, routes, resources,
+            statuses, costs, limit_costs, inputs, outputs, durations, addresses);
+        RETURN 0;
+    END IF;
+    FOR place IN 1 .. cardinality(times) LOOP
+        BEGIN
+            PERFORM keyauth.write_events(times[place:place], tenants[place:place],
+                owners[place:place], groups[place:place], keys[place:place], routes[place:place],
+                resources[place:place], statuses[place:place], costs[place:place],
+                limit_costs[place:place], inputs[place:place], outputs[place:place],
+                durations[place:place], addresses[place:place]);
+        EXCEPTION
+            WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
+                INSERT INTO keyauth.usage_set_aside (batch, place, event, reason)
+                VALUES (batch, place - 1, events[place], SQLERRM);
+                set_aside := set_aside + 1;
+        END;
+    END LOOP;
+    RETURN set_aside;
+END
 $$;
 
 -- Of whole days the sums, of parts of days the calls; so a time zone's day is exact as well.
@@ -185,10 +217,14 @@ $$;
 -- Makes the partitions of the next days, forgets batches that nobody sends again, and detaches days
 -- that ended before a time: their tables stay, for whoever wants to keep them elsewhere. Says which.
 CREATE FUNCTION keyauth.detach_usage(before date) RETURNS SETOF text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     partition regclass;
 BEGIN
+    IF before > (now() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION 'today is still written to' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM keyauth.make_usage_day((now() AT TIME ZONE 'UTC')::date + ahead)
         FROM generate_series(0, 2) AS ahead;
     DELETE FROM keyauth.usage_batches WHERE written_at < now() - interval '30 days';

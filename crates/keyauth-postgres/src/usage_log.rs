@@ -3,33 +3,32 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, BatchId, GroupId, LimitUnit, LimitedSubject, LookupError, Period, StoreError,
-    Timestamp, UsageBatch, UsageEvent, UsageLog, UsageSums, UsageTotal,
+    Amount, GroupId, LimitUnit, LimitedSubject, LookupError, Period, StoreError, Timestamp,
+    UsageBatch, UsageEvent, UsageLog, UsageSums, UsageTotal,
 };
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
-use sqlx::{Connection, Row};
 
 use crate::PostgresStore;
 use crate::keys::uuid;
-use crate::schema::Schema;
 use crate::transaction::{ATTEMPTS, is_transient};
 
+/// More than that is nobody's count: sums of it stay exact.
+const MOST: u64 = 1 << 53;
 /// How long a request waits for what a limit begins with.
 const SUMS_DEADLINE: Duration = Duration::from_secs(1);
 
 impl UsageLog for PostgresStore {
     async fn write(&self, batch: &UsageBatch) -> Result<usize, StoreError> {
-        let mut attempt = 1;
+        let (mut attempt, mut one_by_one) = (1, OneByOne::No);
         loop {
-            let mut connection = self.pool().acquire().await.map_err(StoreError::unavailable)?;
-            match write_batch(&mut connection, self.schema(), batch.id, &batch.events).await {
+            match self.write_batch(batch, one_by_one).await {
                 Err(error) if attempt < ATTEMPTS && is_transient(&error) => attempt += 1,
-                Err(error) if is_refused(&error) => {
-                    let set_aside = write_one_by_one(&mut connection, self.schema(), batch).await;
-                    return set_aside.map_err(StoreError::unavailable);
+                Err(error) if is_refused(&error) && one_by_one == OneByOne::No => {
+                    one_by_one = OneByOne::Yes;
                 }
-                outcome => return outcome.map(|()| 0).map_err(StoreError::unavailable),
+                outcome => return outcome.map_err(StoreError::unavailable),
             }
         }
     }
@@ -52,8 +51,8 @@ impl UsageLog for PostgresStore {
             .bind(owner.map(|owner| owner.as_str()))
             .bind(group.map(GroupId::as_str))
             .bind(key)
-            .bind(period.start.as_micros())
-            .bind(period.end.as_micros())
+            .bind(within(period.start))
+            .bind(within(period.end))
             .fetch_one(self.pool())
             .await
             .map_err(StoreError::unavailable)?;
@@ -74,103 +73,67 @@ impl UsageSums for PostgresStore {
     }
 }
 
-/// Writes events as a batch of this name, in one statement.
-async fn write_batch(
-    connection: &mut PgConnection,
-    schema: &Schema,
-    id: BatchId,
-    events: &[UsageEvent],
-) -> Result<(), sqlx::Error> {
-    fn column<T>(events: &[UsageEvent], value: impl Fn(&UsageEvent) -> T) -> Vec<T> {
-        events.iter().map(value).collect()
-    }
-    let statement = schema.sql(
-        "SELECT keyauth.write_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-         $15)",
-    );
-    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-    let group = |event: &UsageEvent| event.group.as_ref().map_or("", GroupId::as_str).to_owned();
-    sqlx::query(statement)
-        .bind(Uuid::from_bytes(*id.as_bytes()))
-        .bind(column(events, |event| event.at.as_micros()))
-        .bind(column(events, |event| event.tenant.as_str().to_owned()))
-        .bind(column(events, |event| event.owner.as_str().to_owned()))
-        .bind(column(events, group))
-        .bind(column(events, |event| uuid(event.key)))
-        .bind(column(events, |event| event.route.to_string()))
-        .bind(column(events, |event| event.resource.to_string()))
-        .bind(column(events, |event| i32::from(event.status)))
-        .bind(column(events, |event| event.cost.as_fractions()))
-        .bind(column(events, |event| whole(event.limit_cost)))
-        .bind(column(events, |event| whole(event.input)))
-        .bind(column(events, |event| whole(event.output)))
-        .bind(column(events, |event| micros(event.duration)))
-        .bind(column(events, |event| event.address.map(|address| address.to_string())))
-        .execute(connection)
-        .await
-        .map(drop)
+/// Whether events of a batch are written one by one, since some of them are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OneByOne {
+    No,
+    Yes,
 }
 
-/// Writes a batch of which the database refuses something: what it refuses is set aside. In one
-/// transaction, so that the batch is there as a whole or not at all.
-async fn write_one_by_one(
-    connection: &mut PgConnection,
-    schema: &Schema,
-    batch: &UsageBatch,
-) -> Result<usize, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    let new = schema.sql(
-        "SELECT keyauth.write_usage($1, '{}', '{}', '{}', '{}', '{}', '{}', \
-        '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
-    );
-    let new = sqlx::query_scalar(new).bind(Uuid::from_bytes(*batch.id.as_bytes()));
-    if !new.fetch_one(&mut *transaction).await? {
-        return Ok(0);
-    }
-    let mut set_aside = 0;
-    let mut slices = vec![(0, batch.events.as_slice())];
-    while let Some((at, events)) = slices.pop() {
-        let mut savepoint = transaction.begin().await?;
-        // A name of no matter: the whole batch's is what tells it from others.
-        let id = BatchId::begun_at(batch_time(batch)).map_err(sqlx::Error::Io)?;
-        let error = match write_batch(&mut savepoint, schema, id, events).await {
-            Ok(()) => {
-                savepoint.commit().await?;
-                continue;
-            }
-            Err(error) if is_refused(&error) => error,
-            Err(error) => return Err(error),
-        };
-        savepoint.rollback().await?;
-        let (first, second) = events.split_at(events.len() / 2);
-        if let ([], [event]) = (first, second) {
-            let reason = error.to_string().replace('\0', "");
-            let statement = schema.sql("SELECT keyauth.set_usage_aside($1, $2, $3, $4)");
-            sqlx::query(statement)
-                .bind(Uuid::from_bytes(*batch.id.as_bytes()))
-                .bind(i32::try_from(at).unwrap_or(i32::MAX))
-                .bind(serde_json::to_string(event).unwrap_or_default())
-                .bind(reason)
-                .execute(&mut *transaction)
-                .await?;
-            set_aside += 1;
-        } else {
-            slices.extend([(at + first.len(), second), (at, first)]);
+impl PostgresStore {
+    /// Writes a batch, in one statement. Says how many of its events were set aside.
+    async fn write_batch(
+        &self,
+        batch: &UsageBatch,
+        one_by_one: OneByOne,
+    ) -> Result<usize, sqlx::Error> {
+        fn column<T>(batch: &UsageBatch, value: impl Fn(&UsageEvent) -> T) -> Vec<T> {
+            batch.events.iter().map(value).collect()
         }
+        let statement = self.schema().sql(
+            "SELECT keyauth.write_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+             $14, $15, $16)",
+        );
+        let whole = |number: u64| i64::try_from(number.min(MOST)).unwrap_or(i64::MAX);
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let group =
+            |event: &UsageEvent| event.group.as_ref().map_or("", GroupId::as_str).to_owned();
+        // What no text of PostgreSQL may have.
+        let text = |text: &str| text.replace('\0', "");
+        let as_text = |event: &UsageEvent| serde_json::to_string(event).unwrap_or_default();
+        let events = (one_by_one == OneByOne::Yes).then(|| column(batch, as_text));
+        let set_aside: i64 = sqlx::query_scalar(statement)
+            .bind(Uuid::from_bytes(*batch.id.as_bytes()))
+            .bind(column(batch, |event| event.at.as_micros()))
+            .bind(column(batch, |event| event.tenant.as_str().to_owned()))
+            .bind(column(batch, |event| event.owner.as_str().to_owned()))
+            .bind(column(batch, group))
+            .bind(column(batch, |event| uuid(event.key)))
+            .bind(column(batch, |event| text(&event.route)))
+            .bind(column(batch, |event| text(&event.resource)))
+            .bind(column(batch, |event| i32::from(event.status)))
+            .bind(column(batch, |event| event.cost.as_fractions()))
+            .bind(column(batch, |event| whole(event.limit_cost)))
+            .bind(column(batch, |event| whole(event.input)))
+            .bind(column(batch, |event| whole(event.output)))
+            .bind(column(batch, |event| micros(event.duration)))
+            .bind(column(batch, |event| event.address.map(|address| address.to_string())))
+            .bind(events)
+            .fetch_one(self.pool())
+            .await?;
+        Ok(usize::try_from(set_aside).unwrap_or_default())
     }
-    transaction.commit().await?;
-    Ok(set_aside)
 }
 
-fn batch_time(batch: &UsageBatch) -> Timestamp {
-    batch.events.first().map_or(Timestamp::from_micros(0), |event| event.at)
-}
-
-/// Whether the database does not take some value (SQLSTATE classes 22 and 23), now or later.
+/// Whether the database does not take some value, now or later (SQLSTATE classes 22, 23 and 54).
 fn is_refused(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+}
+
+/// A time that PostgreSQL can reckon with: up to the year 9999.
+fn within(time: Timestamp) -> i64 {
+    time.as_micros().clamp(0, 253_402_300_800_000_000)
 }
 
 fn total(row: &PgRow) -> Result<UsageTotal, sqlx::Error> {

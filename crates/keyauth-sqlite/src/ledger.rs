@@ -321,7 +321,7 @@ async fn write(
 ) -> Result<(), LedgerError> {
     let (word, until, settled) = match status {
         ChargeStatus::Reserved { until } => ("reserved", until, None),
-        ChargeStatus::Lost => ("lost", now, None),
+        ChargeStatus::Lost { since } => ("lost", since, None),
         ChargeStatus::Settled { amount, charged } => ("settled", now, Some((amount, charged))),
         _ => ("given_back", now, None),
     };
@@ -365,7 +365,7 @@ fn charge(row: &SqliteRow) -> Result<(NewCharge, ChargeStatus), DecodeError> {
             ChargeStatus::Reserved { until: Timestamp::from_micros(row.try_get("until")?) }
         }
         "given_back" => ChargeStatus::GivenBack,
-        "lost" => ChargeStatus::Lost,
+        "lost" => ChargeStatus::Lost { since: Timestamp::from_micros(row.try_get("until")?) },
         "settled" => ChargeStatus::Settled {
             amount: amount(row, "settled")?,
             charged: amount(row, "charged")?,

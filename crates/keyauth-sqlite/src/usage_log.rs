@@ -7,14 +7,16 @@ use keyauth_core::{
     Amount, GroupId, KeyStore, LimitUnit, LimitedSubject, LookupError, Period, StoreError,
     Timestamp, UsageBatch, UsageEvent, UsageLog, UsageSums, UsageTotal,
 };
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::SqliteStore;
 use crate::keys::json;
 
 /// A day in UTC, in microseconds.
 const DAY: i64 = 86_400_000_000;
+/// More than that is nobody's count: sums of it stay exact.
+const MOST: u64 = 1 << 53;
 /// How long a request waits for what a limit begins with.
 const SUMS_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -29,39 +31,45 @@ impl UsageLog for SqliteStore {
     }
 
     async fn total(&self, of: &LimitedSubject, period: Period) -> Result<UsageTotal, StoreError> {
+        let Some(tenant) = of.tenant() else { return Ok(UsageTotal::default()) };
+        // Each by an index of its own.
+        let (filter, first, second) = match of {
+            LimitedSubject::Key(_, key) => ("key_id = unhex(?6)", hex(key.as_bytes()), None),
+            LimitedSubject::Member(_, group, owner) => {
+                let group = Some(group.as_str().to_owned());
+                ("owner = ?6 AND group_id = ?7", owner.as_str().to_owned(), group)
+            }
+            LimitedSubject::Owner(_, owner) => ("owner = ?6", owner.as_str().to_owned(), None),
+            LimitedSubject::Group(_, group) => ("group_id = ?6", group.as_str().to_owned(), None),
+            _ => ("?6 = ''", String::new(), None),
+        };
         // Of whole days the sums, of parts of days the calls.
-        const TOTAL: &str = "SELECT coalesce(sum(requests), 0) AS requests, \
+        let calls = format!(
+            "SELECT 1, status = 0 OR status >= 500, cost, limit_cost, input, output FROM usage \
+             WHERE tenant = ?5 AND {filter}"
+        );
+        let statement = format!(
+            "SELECT coalesce(sum(requests), 0) AS requests, \
              coalesce(sum(failures), 0) AS failures, \
              CAST(coalesce(sum(cost), 0) AS INTEGER) AS cost, \
              CAST(coalesce(sum(limit_cost), 0) AS INTEGER) AS limit_cost, \
              CAST(coalesce(sum(input), 0) AS INTEGER) AS input, \
              CAST(coalesce(sum(output), 0) AS INTEGER) AS output FROM ( \
-             SELECT requests, failures, cost, limit_cost, input, output, \
-             tenant, owner, group_id, key_id FROM usage_days WHERE day >= ?1 AND day < ?2 \
-             UNION ALL SELECT 1, status = 0 OR status >= 500, cost, limit_cost, input, output, \
-             tenant, owner, group_id, key_id FROM usage \
-             WHERE at >= ?3 AND at < ?4 AND (at < ?1 * 86400000000 OR at >= ?2 * 86400000000)) \
-             WHERE tenant = ?5 AND (?6 IS NULL OR owner = ?6) \
-             AND (?7 IS NULL OR group_id = ?7) AND (?8 IS NULL OR key_id = ?8)";
-        let Some(tenant) = of.tenant() else { return Ok(UsageTotal::default()) };
-        let (owner, group, key) = match of {
-            LimitedSubject::Key(_, key) => (None, None, Some(key.as_bytes().to_vec())),
-            LimitedSubject::Member(_, group, owner) => (Some(owner), Some(group), None),
-            LimitedSubject::Owner(_, owner) => (Some(owner), None, None),
-            LimitedSubject::Group(_, group) => (None, Some(group), None),
-            _ => (None, None, None),
-        };
-        let (from, to) = (period.start.as_micros(), period.end.as_micros());
+             SELECT requests, failures, cost, limit_cost, input, output FROM usage_days \
+             WHERE tenant = ?5 AND {filter} AND day >= ?1 AND day < ?2 \
+             UNION ALL {calls} AND at >= ?3 AND at < min(?4, ?1 * {DAY}) \
+             UNION ALL {calls} AND at >= max(?3, ?2 * {DAY}, ?1 * {DAY}) AND at < ?4)"
+        );
+        let (from, to) = (within(period.start), within(period.end));
         let first_day = from.div_euclid(DAY) + i64::from(from.rem_euclid(DAY) > 0);
-        let row = sqlx::query(TOTAL)
+        let row = sqlx::query(AssertSqlSafe(statement))
             .bind(first_day)
             .bind(to.div_euclid(DAY).max(first_day))
             .bind(from)
             .bind(to)
             .bind(tenant.as_str())
-            .bind(owner.map(|owner| owner.as_str()))
-            .bind(group.map(GroupId::as_str))
-            .bind(key)
+            .bind(first)
+            .bind(second)
             .fetch_one(self.readers())
             .await
             .map_err(StoreError::unavailable)?;
@@ -122,7 +130,7 @@ async fn write_event(
     connection: &mut SqliteConnection,
     event: &UsageEvent,
 ) -> Result<(), sqlx::Error> {
-    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let whole = |number: u64| i64::try_from(number.min(MOST)).unwrap_or(i64::MAX);
     let group = event.group.as_ref().map_or("", GroupId::as_str);
     let address = event.address.map(|address| address.to_string());
     sqlx::query("INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
@@ -186,6 +194,15 @@ fn is_refused(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     let code = code.and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| REFUSED.contains(&(code & 0xff)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A time that its days can be reckoned of: up to the year 9999.
+fn within(time: Timestamp) -> i64 {
+    time.as_micros().clamp(0, 253_402_300_800_000_000)
 }
 
 fn total(row: &SqliteRow) -> Result<UsageTotal, sqlx::Error> {

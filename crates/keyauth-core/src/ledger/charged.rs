@@ -24,7 +24,10 @@ pub enum ChargeStatus {
     /// It was abandoned, and given back.
     GivenBack,
     /// It was abandoned, and counts as used.
-    Lost,
+    Lost {
+        /// Since when.
+        since: Timestamp,
+    },
     /// It is settled.
     Settled {
         /// By so much.
@@ -103,7 +106,7 @@ impl ChargedAccounts {
             account.used = account.used.saturating_add(amount);
             account.lost = account.lost.saturating_add(amount);
         }
-        ChargeStatus::Lost
+        ChargeStatus::Lost { since: now }
     }
 
     /// Books what a charge came to, of which so much was reserved. At nothing it is given back.
@@ -122,7 +125,7 @@ impl ChargedAccounts {
             ChargeStatus::Settled { amount: before, .. } if before == amount => return Ok(was),
             ChargeStatus::Settled { .. } => return Err(LedgerErrorKind::Conflict.into()),
             ChargeStatus::Reserved { .. } => self.release(reserved),
-            ChargeStatus::Lost => self.find_again(reserved),
+            ChargeStatus::Lost { since } => self.find_again(reserved, since),
             ChargeStatus::GivenBack => {}
         }
         if amount == Amount::ZERO {
@@ -142,8 +145,11 @@ impl ChargedAccounts {
 
     /// What was lost is not: whoever had it was cut off, and says what he has spent. Where a window
     /// has ended since, nothing of it is counted any more.
-    fn find_again(&mut self, amount: Amount) {
-        for (_, account) in self.0.iter_mut().filter(|(_, account)| account.lost >= amount) {
+    fn find_again(&mut self, amount: Amount, since: Timestamp) {
+        let is_there = |account: &BudgetAccount| {
+            account.lost >= amount && account.began_at.is_some_and(|began| began <= since)
+        };
+        for (_, account) in self.0.iter_mut().filter(|(_, account)| is_there(account)) {
             account.used = account.used.saturating_sub(amount);
             account.lost = account.lost.saturating_sub(amount);
         }

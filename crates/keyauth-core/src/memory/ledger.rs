@@ -72,7 +72,7 @@ impl Books {
         let name = budget.account();
         for (charge, status) in self.charges.values_mut() {
             let concerned = charge.budgets.iter().any(|charged| charged.account() == name);
-            if concerned && *status == ChargeStatus::Lost {
+            if concerned && matches!(status, ChargeStatus::Lost { .. }) {
                 *status = ChargeStatus::GivenBack;
             }
         }
