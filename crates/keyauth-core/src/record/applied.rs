@@ -93,7 +93,7 @@ impl Key {
     /// The limits that apply to this key, of its own and those of its owner, group and tenant:
     /// for stores, which put them into its record.
     ///
-    /// Of those by one name for the same [`per`](Limit::per) the closest one counts. A limit that
+    /// Of those by one name for the same [`per`](field@Limit::per) the closest one counts. A limit that
     /// is set on a group for each owner counts what the owner does in the group. They come in the
     /// order of whose use they count.
     #[must_use]
