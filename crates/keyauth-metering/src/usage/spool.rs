@@ -34,13 +34,13 @@ pub(super) struct Left {
 impl Spool {
     /// Makes a folder for this process, and takes over what others have left.
     pub(super) fn open(folder: &Path, clock: &dyn Clock) -> io::Result<(Self, Vec<Left>)> {
-        fs::create_dir_all(folder)?;
+        create_private(folder)?;
         let mut left = Vec::new();
         for entry in fs::read_dir(folder)? {
             left.extend(Left::take_over(entry?.path())?);
         }
         let own = folder.join(BatchId::begun_at(clock.now())?.to_string());
-        fs::create_dir(&own)?;
+        create_private(&own)?;
         // Others look for the lock by its name, which it has when it is held.
         let new = own.join("lock.new");
         let lock = File::create(&new)?;
@@ -98,6 +98,16 @@ impl Drop for Left {
     fn drop(&mut self) {
         remove(&self.folder);
     }
+}
+
+/// Makes a folder that its owner alone can read, where it is not there: who calls what is nobody
+/// else's business.
+fn create_private(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 /// Removes a folder that nothing is left in but its lock.

@@ -219,6 +219,21 @@ async fn what_the_killed_have_left_is_written_once() {
     assert_eq!(fs::read_dir(torn.path()).expect("a folder").count(), 0);
 }
 
+/// Who calls what is nobody else's business.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_spool_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let spool = folder.path().join("below").join("spool");
+    let _recorder = UsageRecorder::spooled(MemoryLog::default(), &spool).expect("a spool");
+    let own = fs::read_dir(&spool).expect("a folder").map(|entry| entry.expect("an entry").path());
+    for folder in own.chain([spool.clone()]) {
+        let mode = fs::metadata(&folder).expect("a folder").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{folder:?}");
+    }
+}
+
 /// A disk that takes nothing is no reason to lose anything, as long as there is memory.
 #[tokio::test]
 async fn without_a_disk_it_is_kept_in_memory() {
