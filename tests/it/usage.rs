@@ -4,7 +4,7 @@ use axum::Router;
 use axum::routing::{any, get};
 use keyauth_core::{
     Amount, Authenticator, Budget, BudgetWindow, Clock, KeyRef, KeyStore, Ledger, LimitUnit,
-    LimitedSubject, NewKey, Period, SystemClock, Timestamp, UsageLog, UsageSums, UsageTotal,
+    LimitedSubject, NewKey, Period, SystemClock, Timestamp, UsageReader, UsageSums, UsageTotal,
 };
 use keyauth_metering::{LedgerMeter, UsageRecorder};
 use keyauth_sqlite::SqliteStore;

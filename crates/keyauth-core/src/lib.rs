@@ -46,6 +46,7 @@ mod port;
 mod record;
 mod rule;
 mod time;
+mod usage;
 mod zone;
 
 pub use auth::{Admission, Authenticator, Background, LimitFuture, LimitStep, LookupFuture};
@@ -72,7 +73,8 @@ pub use port::{
     ReserveDecision, Reserved, SealKey, Seed, Settle, Settled, SharedCache, SharedDecision,
     SharedEntry, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion,
     SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire, TryReserve,
-    UnusedLease, UsageBatch, UsageEvent, UsageLog, UsageSums, UsageTotal, WhenAbandoned, Within,
+    UnusedLease, UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums, UsageTotal,
+    WhenAbandoned, Within,
 };
 pub use record::{
     Amount, AppliedBudget, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys,
@@ -84,5 +86,6 @@ pub use rule::{
     AddressRules, AddressSet, EndpointRule, EndpointRules, InvalidScope, ResourceRules, Scope,
     Scopes,
 };
-pub use time::Timestamp;
+pub use time::{InvalidTimestamp, Timestamp};
+pub use usage::{UsageDimension, UsageExport, UsageLine, UsageQuery, UsageSlice};
 pub use zone::{Period, TimeZone, UnknownTimeZone};

@@ -1,6 +1,7 @@
 //! Points in time.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,41 @@ impl Timestamp {
     }
 }
 
+impl fmt::Display for Timestamp {
+    /// As RFC 3339 has it, in UTC; beyond the years -9999 to 9999 their last instants.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        instant(*self).fmt(f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    /// Reads what RFC 3339 has, in any offset, to the microsecond.
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let instant: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp(()))?;
+        Ok(Self(instant.as_microsecond()))
+    }
+}
+
+/// The same for reckoning with calendars.
+pub(crate) fn instant(at: Timestamp) -> jiff::Timestamp {
+    let nearest = if at.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    jiff::Timestamp::from_microsecond(at.0).unwrap_or(nearest)
+}
+
+/// What is read is no point in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidTimestamp(pub(crate) ());
+
+impl fmt::Display for InvalidTimestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be a time like 2026-11-22T10:00:00Z, or a date like 2026-11-22")
+    }
+}
+
+impl std::error::Error for InvalidTimestamp {}
+
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Timestamp({}us)", self.0)
@@ -69,5 +105,21 @@ mod tests {
             Timestamp::MAX.saturating_duration_since(lowest),
             Duration::from_micros(u64::MAX)
         );
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        for text in ["1970-01-01T00:00:00Z", "2026-11-22T10:00:00.000001Z", "9999-12-30T22:00:00Z"]
+        {
+            assert_eq!(text.parse::<Timestamp>().map(|at| at.to_string()).as_deref(), Ok(text));
+        }
+        let east = "2026-11-22T11:00:00+01:00".parse::<Timestamp>().map(|at| at.to_string());
+        assert_eq!(east.as_deref(), Ok("2026-11-22T10:00:00Z"));
+        for text in
+            ["", "now", "1763805600", "2026-11-22", "2026-11-22T10:00:00", "2026-13-01T00:00:00Z"]
+        {
+            assert!(text.parse::<Timestamp>().is_err(), "{text:?}");
+        }
+        assert!(Timestamp::MAX.to_string().starts_with("9999-12-30"));
     }
 }

@@ -8,7 +8,8 @@ use jiff::tz::TimeZoneDatabase;
 use jiff::{ToSpan, Zoned};
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::time::instant;
+use crate::{InvalidTimestamp, Timestamp};
 
 /// A time zone of the IANA database, by its name; UTC by default.
 ///
@@ -72,6 +73,20 @@ impl TimeZone {
         self.period(at, Date::first_of_month, |date| date.checked_add(1.month()))
     }
 
+    /// Reads a time as people write it: as RFC 3339 has it, or a date, for its first instant here.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTimestamp`] for all else.
+    pub fn read_time(&self, text: &str) -> Result<Timestamp, InvalidTimestamp> {
+        let is_date = text.len() == "2026-11-22".len();
+        let date = is_date.then(|| text.parse().ok()).flatten();
+        match date {
+            Some(date) => self.begin(date).ok_or(InvalidTimestamp(())),
+            None => text.parse(),
+        }
+    }
+
     /// What lies between the beginnings of two dates.
     fn period(
         &self,
@@ -79,13 +94,7 @@ impl TimeZone {
         first: impl Fn(Date) -> Date,
         next: impl Fn(Date) -> Result<Date, jiff::Error>,
     ) -> Period {
-        let instant = jiff::Timestamp::from_microsecond(at.as_micros());
-        let instant = instant.unwrap_or(if at.as_micros() < 0 {
-            jiff::Timestamp::MIN
-        } else {
-            jiff::Timestamp::MAX
-        });
-        let date = first(Zoned::new(instant, self.0.clone()).date());
+        let date = first(Zoned::new(instant(at), self.0.clone()).date());
         let start = self.begin(date).unwrap_or(at);
         let mut after = date;
         // More than once where a zone has left out a date, as Samoa has 2011-12-30.
@@ -190,6 +199,17 @@ mod tests {
         let berlin = TimeZone::named("Europe/Berlin").expect("a zone");
         let march = berlin.month(at("2026-03-01T00:00:00Z"));
         check(march, "2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z");
+    }
+
+    #[test]
+    fn dates_are_read_as_their_first_instant() {
+        let berlin = TimeZone::named("Europe/Berlin").expect("a zone");
+        assert_eq!(berlin.read_time("2026-03-01"), Ok(at("2026-02-28T23:00:00Z")));
+        assert_eq!(TimeZone::UTC.read_time("2026-03-01"), Ok(at("2026-03-01T00:00:00Z")));
+        assert_eq!(berlin.read_time("2026-03-01T00:00:00Z"), Ok(at("2026-03-01T00:00:00Z")));
+        for text in ["", "2026-02-30", "20260301", "2026-03-01T00:00", "2026-3-1", "today"] {
+            assert!(berlin.read_time(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

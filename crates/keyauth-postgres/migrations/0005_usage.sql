@@ -34,6 +34,7 @@ CREATE TABLE keyauth.usage (
 ) PARTITION BY RANGE (at);
 CREATE INDEX usage_by_key ON keyauth.usage (key_id, at);
 CREATE INDEX usage_by_owner ON keyauth.usage (tenant, owner, at);
+CREATE INDEX usage_by_tenant ON keyauth.usage (tenant, at);
 
 -- Sums of a day in UTC. They stay when the day's calls are detached.
 CREATE TABLE keyauth.usage_days (
@@ -53,6 +54,7 @@ CREATE TABLE keyauth.usage_days (
     PRIMARY KEY (key_id, day, tenant, owner, group_id, route, resource)
 );
 CREATE INDEX usage_days_by_owner ON keyauth.usage_days (tenant, owner, day);
+CREATE INDEX usage_days_by_tenant ON keyauth.usage_days (tenant, day);
 
 -- Calls that the database has refused, as they were sent.
 CREATE TABLE keyauth.usage_set_aside (
@@ -171,46 +173,86 @@ BEGIN
 END
 $$;
 
--- Of whole days the sums, of parts of days the calls; so a time zone's day is exact as well.
-CREATE FUNCTION keyauth.total_usage(
-    of_tenant text, of_owner text, of_group text, of_key uuid, from_time bigint, to_time bigint
+-- What was used, in any number of periods. Of whole days in UTC the sums are read, of parts of days
+-- the calls; which these are, and of which period, the caller says: days by their number since 1970,
+-- times in microseconds.
+CREATE FUNCTION keyauth.read_usage(
+    day_places bigint[], first_days bigint[], last_days bigint[],
+    call_places bigint[], begins bigint[], ends bigint[],
+    of_tenant text, of_owner text, of_group text, of_key uuid, of_route text, of_resource text,
+    by_key boolean, by_owner boolean, by_route boolean, by_resource boolean, most bigint
 )
 RETURNS TABLE (
-    requests bigint, failures bigint, cost numeric, limit_cost numeric, input numeric,
-    output numeric
+    place bigint, key_id uuid, owner text, route text, resource text, requests bigint,
+    failures bigint, cost numeric, limit_cost numeric, input numeric, output numeric
 )
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Whose usage it is decides by which index it is found.
+SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
-DECLARE
-    begins CONSTANT timestamptz := 'epoch'::timestamptz + from_time * interval '1 microsecond';
-    ends CONSTANT timestamptz := 'epoch'::timestamptz + to_time * interval '1 microsecond';
-    -- The first whole day, and the first after the last.
-    first_day CONSTANT date :=
-        ((begins AT TIME ZONE 'UTC') + interval '1 day' - interval '1 microsecond')::date;
-    last_day CONSTANT date := greatest(first_day, (ends AT TIME ZONE 'UTC')::date);
 BEGIN
     RETURN QUERY
-    SELECT coalesce(sum(p.requests), 0)::bigint, coalesce(sum(p.failures), 0)::bigint,
-        coalesce(sum(p.cost), 0), coalesce(sum(p.limit_cost), 0), coalesce(sum(p.input), 0),
-        coalesce(sum(p.output), 0)
+    SELECT p.place, p.key_id, p.owner, p.route, p.resource, sum(p.requests)::bigint,
+        sum(p.failures)::bigint, sum(p.cost), sum(p.limit_cost), sum(p.input), sum(p.output)
     FROM (
-        SELECT d.requests, d.failures, d.cost, d.limit_cost, d.input, d.output
-        FROM keyauth.usage_days AS d
-        WHERE d.day >= first_day AND d.day < last_day AND d.tenant = of_tenant
-            AND (of_owner IS NULL OR d.owner = of_owner)
-            AND (of_group IS NULL OR d.group_id = of_group)
-            AND (of_key IS NULL OR d.key_id = of_key)
+        SELECT slice.place, s.*
+        FROM unnest(day_places, first_days, last_days) AS slice (place, first_day, last_day)
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN by_key THEN d.key_id END AS key_id,
+                CASE WHEN by_owner THEN d.owner END AS owner,
+                CASE WHEN by_route THEN d.route END AS route,
+                CASE WHEN by_resource THEN d.resource END AS resource,
+                d.requests, d.failures, d.cost, d.limit_cost, d.input, d.output
+            FROM keyauth.usage_days AS d
+            WHERE d.day >= '1970-01-01'::date + slice.first_day::integer
+                AND d.day < '1970-01-01'::date + slice.last_day::integer
+                AND d.tenant = of_tenant
+                AND (of_owner IS NULL OR d.owner = of_owner)
+                AND (of_group IS NULL OR d.group_id = of_group)
+                AND (of_key IS NULL OR d.key_id = of_key)
+                AND (of_route IS NULL OR d.route = of_route)
+                AND (of_resource IS NULL OR d.resource = of_resource)
+        ) AS s
         UNION ALL
-        SELECT 1, (u.status = 0 OR u.status >= 500)::integer, u.cost, u.limit_cost, u.input, u.output
-        FROM keyauth.usage AS u
-        WHERE u.at >= begins AND u.at < ends
-            AND (u.at < first_day::timestamp AT TIME ZONE 'UTC'
-                OR u.at >= last_day::timestamp AT TIME ZONE 'UTC')
-            AND u.tenant = of_tenant
-            AND (of_owner IS NULL OR u.owner = of_owner)
-            AND (of_group IS NULL OR u.group_id = of_group)
-            AND (of_key IS NULL OR u.key_id = of_key)
-    ) AS p;
+        SELECT slice.place, s.*
+        FROM unnest(call_places, begins, ends) AS slice (place, begins, ends)
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN by_key THEN u.key_id END, CASE WHEN by_owner THEN u.owner END,
+                CASE WHEN by_route THEN u.route END, CASE WHEN by_resource THEN u.resource END,
+                1::bigint, (u.status = 0 OR u.status >= 500)::integer::bigint, u.cost::numeric,
+                u.limit_cost::numeric, u.input::numeric, u.output::numeric
+            FROM keyauth.usage AS u
+            WHERE u.at >= 'epoch'::timestamptz + slice.begins * interval '1 microsecond'
+                AND u.at < 'epoch'::timestamptz + slice.ends * interval '1 microsecond'
+                AND u.tenant = of_tenant
+                AND (of_owner IS NULL OR u.owner = of_owner)
+                AND (of_group IS NULL OR u.group_id = of_group)
+                AND (of_key IS NULL OR u.key_id = of_key)
+                AND (of_route IS NULL OR u.route = of_route)
+                AND (of_resource IS NULL OR u.resource = of_resource)
+        ) AS s
+    ) AS p
+    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT most;
+END
+$$;
+
+-- The first calls of somebody in a period, as they began, with all of the last one's microsecond.
+CREATE FUNCTION keyauth.list_usage(
+    of_tenant text, of_owner text, of_group text, of_key uuid, begins bigint, ends bigint,
+    most bigint
+) RETURNS SETOF keyauth.usage
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    RETURN QUERY
+    SELECT u.* FROM keyauth.usage AS u
+    WHERE u.at >= 'epoch'::timestamptz + begins * interval '1 microsecond'
+        AND u.at < 'epoch'::timestamptz + ends * interval '1 microsecond'
+        AND u.tenant = of_tenant
+        AND (of_owner IS NULL OR u.owner = of_owner)
+        AND (of_group IS NULL OR u.group_id = of_group)
+        AND (of_key IS NULL OR u.key_id = of_key)
+    ORDER BY u.at FETCH FIRST most ROWS WITH TIES;
 END
 $$;
 

@@ -58,6 +58,7 @@ mod store;
 mod time;
 mod transaction;
 mod usage_log;
+mod usage_reader;
 
 pub use feed::PostgresFeedReader;
 pub use migrate::Migration;

@@ -1,13 +1,11 @@
-//! The record of what was used: `migrations/0005_usage.sql` has what is done with it.
+//! Writing the record of what was used: `migrations/0005_usage.sql` has what is done with it.
 
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, GroupId, LimitUnit, LimitedSubject, LookupError, Period, StoreError, Timestamp,
-    UsageBatch, UsageEvent, UsageLog, UsageSums, UsageTotal,
+    GroupId, LimitUnit, LimitedSubject, LookupError, Period, StoreError, UsageBatch, UsageEvent,
+    UsageLog, UsageReader, UsageSums,
 };
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 
 use crate::PostgresStore;
@@ -33,30 +31,22 @@ impl UsageLog for PostgresStore {
         }
     }
 
-    async fn total(&self, of: &LimitedSubject, period: Period) -> Result<UsageTotal, StoreError> {
-        let Some(tenant) = of.tenant() else { return Ok(UsageTotal::default()) };
-        let (owner, group, key) = match of {
-            LimitedSubject::Key(_, key) => (None, None, Some(uuid(*key))),
-            LimitedSubject::Member(_, group, owner) => (Some(owner), Some(group), None),
-            LimitedSubject::Owner(_, owner) => (Some(owner), None, None),
-            LimitedSubject::Group(_, group) => (None, Some(group), None),
-            _ => (None, None, None),
-        };
+    async fn tidy(&self, keep_calls_for: Option<Duration>) -> Result<(), StoreError> {
+        // By the database's clock, and a century is for ever.
         let statement = self.schema().sql(
-            "SELECT requests, failures, cost::text, limit_cost::text, input::text, output::text \
-             FROM keyauth.total_usage($1, $2, $3, $4, $5, $6)",
+            "SELECT keyauth.detach_usage(((now() - $1 * interval '1 day') \
+             AT TIME ZONE 'UTC')::date)",
         );
-        let row = sqlx::query(statement)
-            .bind(tenant.as_str())
-            .bind(owner.map(|owner| owner.as_str()))
-            .bind(group.map(GroupId::as_str))
-            .bind(key)
-            .bind(within(period.start))
-            .bind(within(period.end))
-            .fetch_one(self.pool())
+        let days = keep_calls_for.map(|keep| (keep.as_secs_f64() / 86_400.0).min(36_525.0));
+        let detached: Vec<String> = sqlx::query_scalar(statement)
+            .bind(days)
+            .fetch_all(self.pool())
             .await
             .map_err(StoreError::unavailable)?;
-        total(&row).map_err(StoreError::unavailable)
+        for table in detached {
+            tracing::info!(table, "a day of usage is detached, and its table kept");
+        }
+        Ok(())
     }
 }
 
@@ -129,24 +119,4 @@ impl PostgresStore {
 fn is_refused(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
-}
-
-/// A time that PostgreSQL can reckon with: up to the year 9999.
-fn within(time: Timestamp) -> i64 {
-    time.as_micros().clamp(0, 253_402_300_800_000_000)
-}
-
-fn total(row: &PgRow) -> Result<UsageTotal, sqlx::Error> {
-    let count = |column| row.try_get(column).map(|count: i64| count.unsigned_abs());
-    // Sums may be larger than what they are sums of.
-    let sum = |column| row.try_get(column).map(|sum: &str| sum.parse::<u64>().unwrap_or(u64::MAX));
-    let cost: &str = row.try_get("cost")?;
-    Ok(UsageTotal {
-        requests: count("requests")?,
-        failures: count("failures")?,
-        cost: cost.parse().map_or(Amount::MAX, Amount::from_fractions),
-        limit_cost: sum("limit_cost")?,
-        input: sum("input")?,
-        output: sum("output")?,
-    })
 }

@@ -31,6 +31,7 @@ CREATE TABLE usage (
 ) STRICT;
 CREATE INDEX usage_by_key ON usage (key_id, at);
 CREATE INDEX usage_by_owner ON usage (tenant, owner, at);
+CREATE INDEX usage_by_time ON usage (at);
 
 -- Sums of a day in UTC, by its number since 1970. They stay when the day's calls are deleted.
 CREATE TABLE usage_days (
@@ -51,6 +52,7 @@ CREATE TABLE usage_days (
     PRIMARY KEY (key_id, day, tenant, owner, group_id, route, resource)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX usage_days_by_owner ON usage_days (tenant, owner, day);
+CREATE INDEX usage_days_by_tenant ON usage_days (tenant, day);
 
 -- Calls that the database has refused, as they were sent.
 CREATE TABLE usage_set_aside (

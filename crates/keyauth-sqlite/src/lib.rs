@@ -48,6 +48,7 @@ mod statement;
 mod store;
 mod transaction;
 mod usage_log;
+mod usage_reader;
 
 pub use feed::SqliteFeedReader;
 pub use open::{OpenError, OpenErrorKind};

@@ -1,20 +1,21 @@
-//! The record of what was used.
+//! Writing the record of what was used.
 
 use std::ops::DerefMut;
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, GroupId, KeyStore, LimitUnit, LimitedSubject, LookupError, Period, StoreError,
-    Timestamp, UsageBatch, UsageEvent, UsageLog, UsageSums, UsageTotal,
+    GroupId, KeyStore, LimitUnit, LimitedSubject, LookupError, Period, StoreError, Timestamp,
+    UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums,
 };
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::sqlite::SqliteConnection;
 
 use crate::SqliteStore;
 use crate::keys::json;
 
 /// A day in UTC, in microseconds.
 const DAY: i64 = 86_400_000_000;
+/// How long nobody sends a batch again, in microseconds.
+const BATCHES_ARE_KNOWN_FOR: i64 = 30 * DAY;
 /// More than that is nobody's count: sums of it stay exact.
 const MOST: u64 = 1 << 53;
 /// How long a request waits for what a limit begins with.
@@ -30,50 +31,30 @@ impl UsageLog for SqliteStore {
         Ok(set_aside)
     }
 
-    async fn total(&self, of: &LimitedSubject, period: Period) -> Result<UsageTotal, StoreError> {
-        let Some(tenant) = of.tenant() else { return Ok(UsageTotal::default()) };
-        // Each by an index of its own.
-        let (filter, first, second) = match of {
-            LimitedSubject::Key(_, key) => ("key_id = unhex(?6)", hex(key.as_bytes()), None),
-            LimitedSubject::Member(_, group, owner) => {
-                let group = Some(group.as_str().to_owned());
-                ("owner = ?6 AND group_id = ?7", owner.as_str().to_owned(), group)
-            }
-            LimitedSubject::Owner(_, owner) => ("owner = ?6", owner.as_str().to_owned(), None),
-            LimitedSubject::Group(_, group) => ("group_id = ?6", group.as_str().to_owned(), None),
-            _ => ("?6 = ''", String::new(), None),
-        };
-        // Of whole days the sums, of parts of days the calls.
-        let calls = format!(
-            "SELECT 1, status = 0 OR status >= 500, cost, limit_cost, input, output FROM usage \
-             WHERE tenant = ?5 AND {filter}"
-        );
-        let statement = format!(
-            "SELECT coalesce(sum(requests), 0) AS requests, \
-             coalesce(sum(failures), 0) AS failures, \
-             CAST(coalesce(sum(cost), 0) AS INTEGER) AS cost, \
-             CAST(coalesce(sum(limit_cost), 0) AS INTEGER) AS limit_cost, \
-             CAST(coalesce(sum(input), 0) AS INTEGER) AS input, \
-             CAST(coalesce(sum(output), 0) AS INTEGER) AS output FROM ( \
-             SELECT requests, failures, cost, limit_cost, input, output FROM usage_days \
-             WHERE tenant = ?5 AND {filter} AND day >= ?1 AND day < ?2 \
-             UNION ALL {calls} AND at >= ?3 AND at < min(?4, ?1 * {DAY}) \
-             UNION ALL {calls} AND at >= max(?3, ?2 * {DAY}, ?1 * {DAY}) AND at < ?4)"
-        );
-        let (from, to) = (within(period.start), within(period.end));
-        let first_day = from.div_euclid(DAY) + i64::from(from.rem_euclid(DAY) > 0);
-        let row = sqlx::query(AssertSqlSafe(statement))
-            .bind(first_day)
-            .bind(to.div_euclid(DAY).max(first_day))
-            .bind(from)
-            .bind(to)
-            .bind(tenant.as_str())
-            .bind(first)
-            .bind(second)
-            .fetch_one(self.readers())
+    async fn tidy(&self, keep_calls_for: Option<Duration>) -> Result<(), StoreError> {
+        let now = self.issuer().now().as_micros();
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        sqlx::query("DELETE FROM usage_batches WHERE written_at < ?")
+            .bind(now - BATCHES_ARE_KNOWN_FOR)
+            .execute(self.writer())
             .await
             .map_err(StoreError::unavailable)?;
-        total(&row).map_err(StoreError::unavailable)
+        let Some(keep) = keep_calls_for else { return Ok(()) };
+        let day = now.saturating_sub(micros(keep)).div_euclid(DAY);
+        loop {
+            // A few at a time: whoever else writes comes in between.
+            let deleted = sqlx::query(
+                "DELETE FROM usage WHERE rowid IN \
+                 (SELECT rowid FROM usage WHERE at < ? ORDER BY at LIMIT 1000)",
+            )
+            .bind(day * DAY)
+            .execute(self.writer())
+            .await
+            .map_err(StoreError::unavailable)?;
+            if deleted.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -194,25 +175,4 @@ fn is_refused(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     let code = code.and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| REFUSED.contains(&(code & 0xff)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A time that its days can be reckoned of: up to the year 9999.
-fn within(time: Timestamp) -> i64 {
-    time.as_micros().clamp(0, 253_402_300_800_000_000)
-}
-
-fn total(row: &SqliteRow) -> Result<UsageTotal, sqlx::Error> {
-    let count = |column| row.try_get(column).map(|count: i64| count.unsigned_abs());
-    Ok(UsageTotal {
-        requests: count("requests")?,
-        failures: count("failures")?,
-        cost: Amount::from_fractions(row.try_get("cost")?),
-        limit_cost: count("limit_cost")?,
-        input: count("input")?,
-        output: count("output")?,
-    })
 }

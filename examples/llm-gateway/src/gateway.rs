@@ -8,36 +8,21 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::{Json, Router};
 use bytes::Bytes;
 use http_body::Frame;
 use hyper::body::Incoming;
-use keyauth_core::{
-    Amount, Authenticator, Clock, Ledger, LimitedSubject, Period, SystemClock, TimeZone, UsageLog,
-};
+use keyauth_admin::OwnUsage;
+use keyauth_core::{Amount, Authenticator, Ledger, UsageLog, UsageReader};
 use keyauth_metering::UsageRecorder;
-use keyauth_tower::{Charge, KeyAuthLayer, Principal, Refusal};
+use keyauth_tower::{Charge, KeyAuthLayer, Refusal};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::model;
 
 /// The longest answer that can be asked for.
 const MOST: u64 = 4_096;
-
-struct Gateway<S> {
-    store: S,
-    recorder: UsageRecorder<S>,
-    model: SocketAddr,
-}
-
-impl<S: Clone> Clone for Gateway<S> {
-    fn clone(&self) -> Self {
-        let Self { store, recorder, model } = self;
-        Self { store: store.clone(), recorder: recorder.clone(), model: *model }
-    }
-}
 
 /// What a word costs: in what is asked, and in the answer.
 struct Price {
@@ -60,12 +45,13 @@ pub(crate) fn router<S>(
     auth: Authenticator,
 ) -> Router
 where
-    S: Ledger + UsageLog + Clone + 'static,
+    S: Ledger + UsageLog + UsageReader + 'static,
 {
+    let usage = OwnUsage::new(recorder).with_ledger(store);
     Router::new()
-        .route("/v1/completions", post(complete::<S>))
-        .route("/v1/usage", get(usage::<S>))
-        .with_state(Gateway { store, recorder, model })
+        .route("/v1/completions", post(complete))
+        .with_state(model)
+        .nest("/v1/usage", usage.into_router())
         .layer(KeyAuthLayer::new(auth))
 }
 
@@ -87,8 +73,8 @@ fn times(price: Amount, words: u64) -> Amount {
     Amount::from_fractions(price.as_fractions().saturating_mul(words))
 }
 
-async fn complete<S>(
-    State(gateway): State<Gateway<S>>,
+async fn complete(
+    State(model): State<SocketAddr>,
     charge: Charge,
     Json(question): Json<Question>,
 ) -> Result<Response, Refusal> {
@@ -105,7 +91,7 @@ async fn complete<S>(
     charge.uses(&question.model);
     charge.add_input(asked);
     charge.reserve(most).await?;
-    let Ok(answer) = model::ask(gateway.model, question.max_tokens).await else {
+    let Ok(answer) = model::ask(model, question.max_tokens).await else {
         // Nothing was made, and so nothing is charged.
         return Ok((StatusCode::BAD_GATEWAY, "the model gave no answer\n").into_response());
     };
@@ -150,36 +136,4 @@ impl http_body::Body for Counted {
         }
         Poll::Ready(frame)
     }
-}
-
-/// What the caller's key has used today, and what its budgets have left: exactly.
-async fn usage<S: Ledger + UsageLog>(
-    State(gateway): State<Gateway<S>>,
-    who: Principal,
-) -> Result<Json<Value>, (StatusCode, &'static str)> {
-    let away = (StatusCode::SERVICE_UNAVAILABLE, "usage cannot be read at present\n");
-    gateway.recorder.flush().await.map_err(|_| away)?;
-    let today: Period = TimeZone::UTC.day(SystemClock::new().now());
-    let key = LimitedSubject::Key(who.tenant().clone(), who.key_id());
-    let total = gateway.store.total(&key, today).await.map_err(|_| away)?;
-    let budgets = who.record().charged_budgets();
-    let states = gateway.store.states(&budgets).await.map_err(|_| away)?;
-    let budgets = budgets.iter().zip(states).map(|(charged, state)| {
-        json!({
-            "name": charged.budget.name,
-            "limit": state.limit,
-            "used": state.used,
-            "reserved": state.reserved,
-            "remaining": state.remaining(),
-        })
-    });
-    Ok(Json(json!({
-        "today": {
-            "requests": total.requests,
-            "cost": total.cost,
-            "input": total.input,
-            "output": total.output,
-        },
-        "budgets": budgets.collect::<Vec<_>>(),
-    })))
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use keyauth_cache::CachedLookup;
 use keyauth_core::{
     Amount, Authenticator, Budget, BudgetWindow, ChangeFeed, IssuedKey, KeyPage, KeyStatus,
-    KeyStore, Ledger, Limit, NewKey, TenantId, UsageLog,
+    KeyStore, Ledger, Limit, NewKey, TenantId, UsageLog, UsageReader,
 };
 use keyauth_metering::{LedgerMeter, UsageRecorder};
 use keyauth_postgres::PostgresStore;
@@ -79,7 +79,7 @@ async fn run() -> Result<(), BoxError> {
 
 async fn serve<S>(store: S, auth: Authenticator) -> Result<(), BoxError>
 where
-    S: KeyStore + ChangeFeed + Ledger + UsageLog + Clone + 'static,
+    S: KeyStore + ChangeFeed + Ledger + UsageLog + UsageReader + Clone + 'static,
 {
     let listener = listen().await?;
     let model = model::start().await?;
@@ -139,13 +139,17 @@ fn welcome(address: SocketAddr, new: Option<&IssuedKey>) -> io::Result<()> {
         Some(_) => writeln!(out, "demo key, shown this once, a cent a day:\n\n    {shown}\n")?,
         None => writeln!(out, "the demo key was shown at the first start\n")?,
     }
-    writeln!(out, "a short answer, what it cost, and one that is too dear:\n")?;
+    writeln!(
+        out,
+        "a short answer, what was used, each call of it, and an answer that is too dear:\n"
+    )?;
     for (path, body) in [
         ("v1/completions", Some(r#"{"model":"small","prompt":"hello there","max_tokens":20}"#)),
-        ("v1/usage", None),
+        ("v1/usage?every=hour&by=resource", None),
+        ("v1/usage/calls?format=csv", None),
         ("v1/completions", Some(r#"{"model":"large","prompt":"hello there","max_tokens":4000}"#)),
     ] {
-        write!(out, "    curl -N http://{address}/{path} -H 'Authorization: Bearer {shown}'")?;
+        write!(out, "    curl -N 'http://{address}/{path}' -H 'Authorization: Bearer {shown}'")?;
         match body {
             Some(body) => writeln!(out, " -H 'Content-Type: application/json' -d '{body}'")?,
             None => writeln!(out)?,

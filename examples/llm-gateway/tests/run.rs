@@ -80,14 +80,16 @@ async fn answers_cost_what_was_sent_of_them() {
     assert_eq!((answer.status, answer.body.matches("indeed").count()), (200, 20));
     // Two words in and twenty out, at 0.0000005 and 0.000002.
     let usage = gateway.at_rest().await;
-    let spent = json!({ "name": "day", "limit": "0.01", "used": "0.000041", "reserved": "0",
-        "remaining": "0.009959" });
-    assert_eq!(usage["budgets"][0], spent);
-    assert_eq!(usage["today"]["cost"], "0.000041");
-    assert_eq!((&usage["today"]["input"], &usage["today"]["output"]), (&json!(2), &json!(20)));
+    let budget = &usage["budgets"][0];
+    assert_eq!((&budget["name"], &budget["limit"]), (&json!("day"), &json!("0.01")));
+    let spent = [&json!("0.000041"), &json!("0.009959")];
+    assert_eq!([&budget["used"], &budget["remaining"]], spent);
+    assert_eq!(usage["total"]["cost"], "0.000041");
+    assert_eq!((&usage["total"]["input"], &usage["total"]["output"]), (&json!(2), &json!(20)));
     // More than there is left is not begun with, and reading goes on.
     gateway.ask("large", 4_000).await.assert_refused(429, "budget_exhausted");
-    assert_eq!(gateway.at_rest().await["budgets"][0], spent);
+    let budget = &gateway.at_rest().await["budgets"][0];
+    assert_eq!([&budget["used"], &budget["remaining"]], spent);
     // Who hangs up pays for what was made, and gets the rest back.
     let mut client = TcpStream::connect(&gateway.address).await.expect("a connection");
     client.write_all(gateway.question("large", 300).as_bytes()).await.expect("sent");
@@ -111,7 +113,11 @@ async fn answers_cost_what_was_sent_of_them() {
     assert!(gateway.running.terminate().await, "it ends well when asked to");
     // Nothing is forgotten.
     let gateway = Gateway { bearer, ..Gateway::start(folder.path()).await };
-    assert_eq!(gateway.at_rest().await["budgets"], before["budgets"]);
+    let after = gateway.usage().await;
+    assert_eq!(after["budgets"], before["budgets"]);
+    // The last reading, and the two that were bad.
+    let requests = |usage: &Value| usage["total"]["requests"].as_u64();
+    assert_eq!(requests(&after), requests(&before).map(|before| before + 3));
 }
 
 /// Several of it share keys and money.

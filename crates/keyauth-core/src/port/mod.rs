@@ -15,6 +15,7 @@ mod shared_cache;
 mod shared_limits;
 mod store;
 mod usage_log;
+mod usage_reader;
 mod usage_sums;
 
 pub use clock::{Clock, SystemClock};
@@ -47,4 +48,5 @@ pub use shared_limits::{
 };
 pub use store::{KeyPage, KeyStore};
 pub use usage_log::{UsageBatch, UsageEvent, UsageLog, UsageTotal};
+pub use usage_reader::UsageReader;
 pub use usage_sums::UsageSums;

@@ -7,12 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Amount, BatchId, GroupId, KeyId, LimitUnit, LimitedSubject, OwnerId, Period, StoreError,
-    TenantId, Timestamp,
-};
+use crate::{Amount, BatchId, GroupId, KeyId, LimitUnit, OwnerId, StoreError, TenantId, Timestamp};
 
-/// Keeps a record of calls, and sums of it.
+/// Writes a record of calls, and sums of it.
 ///
 /// # Contract
 ///
@@ -22,7 +19,7 @@ use crate::{
 ///   are written.
 /// * When a key was last used never goes back, and is known to the minute. Events of keys that are
 ///   gone are kept all the same.
-/// * Totals are of all batches whose writing has returned.
+/// * What was written is read by a [`UsageReader`](crate::UsageReader) once that has returned.
 ///
 /// Checked by `keyauth_testkit::usage_log_conformance!`.
 pub trait UsageLog: Debug + Send + Sync {
@@ -33,16 +30,16 @@ pub trait UsageLog: Debug + Send + Sync {
     /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone: it may have been written.
     fn write(&self, batch: &UsageBatch) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
-    /// What somebody has used in a period; nothing of those without a key.
+    /// Makes room for what comes, forgets names of batches that nobody sends again, and lets go of
+    /// calls of days that ended longer ago: to be called now and then. Sums of them stay.
     ///
     /// # Errors
     ///
     /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone.
-    fn total(
+    fn tidy(
         &self,
-        of: &LimitedSubject,
-        period: Period,
-    ) -> impl Future<Output = Result<UsageTotal, StoreError>> + Send;
+        keep_calls_for: Option<Duration>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// One call, as it is recorded.
@@ -105,6 +102,19 @@ pub struct UsageTotal {
 }
 
 impl UsageTotal {
+    /// This and another together.
+    #[must_use]
+    pub const fn saturating_add(&self, other: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            failures: self.failures.saturating_add(other.failures),
+            cost: self.cost.saturating_add(other.cost),
+            limit_cost: self.limit_cost.saturating_add(other.limit_cost),
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+        }
+    }
+
     /// What a limit has counted of it.
     #[must_use]
     pub const fn counted(&self, unit: LimitUnit) -> u64 {

@@ -74,6 +74,33 @@ impl LimitedSubject {
             Self::Other(_) => None,
         }
     }
+
+    /// The key, where it is one.
+    #[must_use]
+    pub const fn key(&self) -> Option<KeyId> {
+        match self {
+            Self::Key(_, key) => Some(*key),
+            _ => None,
+        }
+    }
+
+    /// The owner, where it is one, within a group or not.
+    #[must_use]
+    pub const fn owner(&self) -> Option<&OwnerId> {
+        match self {
+            Self::Member(_, _, owner) | Self::Owner(_, owner) => Some(owner),
+            _ => None,
+        }
+    }
+
+    /// The group, where it is one or somebody in it.
+    #[must_use]
+    pub const fn group(&self) -> Option<&GroupId> {
+        match self {
+            Self::Member(_, group, _) | Self::Group(_, group) => Some(group),
+            _ => None,
+        }
+    }
 }
 
 impl Key {

@@ -5,15 +5,17 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keyauth_core::{Background, Clock, StoreError, SystemClock, UsageEvent, UsageLog};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::flush::Flushes;
 use super::shipper::ship;
 use super::spool::{Left, Spool};
+use super::tidy::tidy;
 use super::writer::{Counts, Message, Writer};
 
 /// How many events wait to be put into a batch at most.
@@ -37,6 +39,7 @@ struct Inner<U> {
     log: Arc<U>,
     sender: SyncSender<Message>,
     counts: Arc<Counts>,
+    flushes: Flushes,
     unstarted: Mutex<Option<Unstarted>>,
 }
 
@@ -44,6 +47,7 @@ struct Unstarted {
     messages: Receiver<Message>,
     spool: Option<Spool>,
     left: Vec<Left>,
+    keep_calls_for: Option<Duration>,
 }
 
 impl<U: UsageLog> UsageRecorder<U> {
@@ -67,8 +71,14 @@ impl<U: UsageLog> UsageRecorder<U> {
 
     fn new(log: U, spool: Option<Spool>, left: Vec<Left>) -> Self {
         let (sender, messages) = sync_channel(CAPACITY);
-        let unstarted = Mutex::new(Some(Unstarted { messages, spool, left }));
-        Self(Arc::new(Inner { log: Arc::new(log), sender, counts: Arc::default(), unstarted }))
+        let unstarted = Unstarted { messages, spool, left, keep_calls_for: None };
+        Self(Arc::new(Inner {
+            log: Arc::new(log),
+            sender,
+            counts: Arc::default(),
+            flushes: Flushes::default(),
+            unstarted: Mutex::new(Some(unstarted)),
+        }))
     }
 
     /// Records an event, without waiting.
@@ -90,6 +100,16 @@ impl<U: UsageLog> UsageRecorder<U> {
         self.0.counts.lost.load(Ordering::Relaxed)
     }
 
+    /// Lets go of calls of days that ended longer ago; without this they are kept for ever. Sums of
+    /// days are. To be said before it starts.
+    #[must_use]
+    pub fn keep_calls_for(self, time: Duration) -> Self {
+        if let Some(unstarted) = &mut *self.unstarted() {
+            unstarted.keep_calls_for = Some(time);
+        }
+        self
+    }
+
     /// Waits until all that was recorded before is in the log: for reading it exactly.
     ///
     /// # Errors
@@ -97,14 +117,16 @@ impl<U: UsageLog> UsageRecorder<U> {
     /// [`Unavailable`](keyauth_core::StoreErrorKind::Unavailable) where that takes more than ten
     /// seconds.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        let (told, flushed) = oneshot::channel();
-        let sender = self.0.sender.clone();
-        let send = tokio::task::spawn_blocking(move || sender.send(Message::Flush(told)));
-        let flushing = async {
-            send.await.map_err(StoreError::unavailable)?.map_err(|_| ended())?;
-            flushed.await.map_err(|_| ended())
-        };
-        timeout(LEAVE_DEADLINE, flushing).await.map_err(StoreError::unavailable)?
+        let flushed = timeout(LEAVE_DEADLINE, self.0.flushes.flush(&self.0.sender)).await;
+        flushed.map_err(StoreError::unavailable)?
+    }
+
+    pub(super) fn log(&self) -> &U {
+        &self.0.log
+    }
+
+    fn unstarted(&self) -> MutexGuard<'_, Option<Unstarted>> {
+        self.0.unstarted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,8 +140,8 @@ impl<U: UsageLog + 'static> UsageRecorder<U> {
     ///
     /// Outside of a runtime, and where the system gives no thread.
     pub fn start(&self) -> Background {
-        let unstarted = self.0.unstarted.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Unstarted { messages, spool, left }) = unstarted else {
+        let unstarted = self.unstarted().take();
+        let Some(Unstarted { messages, spool, left, keep_calls_for }) = unstarted else {
             return Background::none();
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -137,8 +159,10 @@ impl<U: UsageLog + 'static> UsageRecorder<U> {
             ship(log, left, shipments, counts).await;
             drop(writing.await);
         });
+        let tidying = tokio::spawn(tidy(Arc::downgrade(&self.0.log), keep_calls_for));
         let sender = self.0.sender.clone();
         Background::new(async move {
+            tidying.abort();
             let leaving = async {
                 let _ = tokio::task::spawn_blocking(move || sender.send(Message::Stop)).await;
                 let _ = shipping.await;
@@ -167,10 +191,6 @@ impl<U: UsageLog + 'static> Recorder for UsageRecorder<U> {
     fn start(&self) -> Background {
         Self::start(self)
     }
-}
-
-fn ended() -> StoreError {
-    StoreError::unavailable("the recorder was shut down")
 }
 
 impl<U> Clone for UsageRecorder<U> {

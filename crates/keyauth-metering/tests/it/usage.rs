@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, Answered, Authenticator, BatchId, CallDetails, KeyId, KeyStore, LimitedSubject,
-    MemoryLedger, MemoryStore, NewKey, OwnerId, Period, RequestFacts, StoreError, TenantId,
-    Timestamp, UsageBatch, UsageEvent, UsageLog, UsageTotal,
+    Amount, Answered, Authenticator, BatchId, CallDetails, KeyId, KeyStore, MemoryLedger,
+    MemoryStore, NewKey, OwnerId, RequestFacts, StoreError, TenantId, Timestamp, UsageBatch,
+    UsageEvent, UsageLog,
 };
 use keyauth_metering::{LedgerMeter, UsageRecorder};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::world::{PATIENCE, total, units};
@@ -27,6 +28,7 @@ struct Written {
     away: AtomicBool,
     batches: Mutex<HashSet<BatchId>>,
     events: Mutex<Vec<UsageEvent>>,
+    tidied: Mutex<Vec<Option<Duration>>>,
 }
 
 impl MemoryLog {
@@ -67,8 +69,9 @@ impl UsageLog for MemoryLog {
         Ok(0)
     }
 
-    async fn total(&self, _: &LimitedSubject, _: Period) -> Result<UsageTotal, StoreError> {
-        Ok(UsageTotal::default())
+    async fn tidy(&self, keep_calls_for: Option<Duration>) -> Result<(), StoreError> {
+        self.0.tidied.lock().expect("no panic").push(keep_calls_for);
+        Ok(())
     }
 }
 
@@ -146,6 +149,47 @@ async fn what_is_recorded_arrives_once() {
         let left = fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(left, 0, "nothing is left of it");
     }
+}
+
+/// Many who want to read at once do not make as many batches.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_flushes_at_once_flushes_together() {
+    let log = MemoryLog::default();
+    let recorder = UsageRecorder::in_memory(log.clone());
+    let background = recorder.start();
+    let mut flushes = JoinSet::new();
+    for number in 0..500 {
+        let (recorder, log) = (recorder.clone(), log.clone());
+        flushes.spawn(async move {
+            recorder.record(event(number));
+            recorder.flush().await.expect("written");
+            assert!(log.numbers().contains(&number), "it is there for whoever has recorded it");
+        });
+    }
+    while let Some(flushed) = flushes.join_next().await {
+        flushed.expect("no panic");
+    }
+    let batches = log.0.batches.lock().expect("no panic").len();
+    assert!(batches < 100, "{batches} batches of 500 calls");
+    background.shutdown().await;
+    assert!(recorder.flush().await.is_err(), "nobody is there who would write");
+}
+
+/// Calls are let go of as long as the recorder runs, by what it was told.
+#[tokio::test(start_paused = true)]
+async fn the_log_is_tidied_each_hour() {
+    const WEEK: Duration = Duration::from_secs(7 * 86_400);
+    let log = MemoryLog::default();
+    let recorder = UsageRecorder::in_memory(log.clone()).keep_calls_for(WEEK);
+    let background = recorder.start();
+    let times = || log.0.tidied.lock().expect("no panic").clone();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(times(), [Some(WEEK)]);
+    sleep(Duration::from_secs(7_200)).await;
+    assert_eq!(times(), [Some(WEEK); 3]);
+    background.shutdown().await;
+    sleep(Duration::from_secs(7_200)).await;
+    assert_eq!(times(), [Some(WEEK); 3], "it has ended");
 }
 
 /// A log that is away keeps nobody waiting, and loses nothing.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyauth_core::{
     Amount, BatchId, Clock, IssuedKey, KeyRef, LimitedSubject, NewKey, OwnerId, Period,
-    SystemClock, Timestamp, UsageBatch, UsageEvent, UsageLog,
+    SystemClock, Timestamp, UsageBatch, UsageEvent, UsageLog, UsageReader,
 };
 use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx;

@@ -164,9 +164,10 @@ macro_rules! ledger_conformance {
     )*};
 }
 
-/// Runs the conformance suite of [`UsageLog`](keyauth_core::UsageLog), one test a case.
+/// Runs the conformance suite of [`UsageLog`](keyauth_core::UsageLog) and
+/// [`UsageReader`](keyauth_core::UsageReader), one test a case.
 ///
-/// It takes a function that gives an empty store that is a log as well, and whatever must live as
+/// It takes a function that gives an empty store that is both as well, and whatever must live as
 /// long.
 #[macro_export]
 macro_rules! usage_log_conformance {
@@ -176,6 +177,10 @@ macro_rules! usage_log_conformance {
             totals_are_of_whom_they_are_asked_for,
             periods_are_exact,
             use_is_noted_with_a_batch_and_never_goes_back,
+            series_add_up,
+            too_many_lines_are_refused,
+            calls_are_read_in_order,
+            calls_go_and_sums_stay,
         }
     };
     ($open:path: $($case:ident,)*) => {$(

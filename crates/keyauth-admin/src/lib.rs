@@ -1,0 +1,52 @@
+//! HTTP of API keys' own, as axum routers: what a key has used.
+//!
+//! ```
+//! use axum::Router;
+//! use axum::body::Body;
+//! use axum::http::{Request, StatusCode};
+//! use keyauth_admin::OwnUsage;
+//! use keyauth_core::{Authenticator, KeyStore, NewKey};
+//! use keyauth_metering::{LedgerMeter, UsageRecorder};
+//! use keyauth_sqlite::SqliteStore;
+//! use keyauth_tower::KeyAuthLayer;
+//! use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let file = folder.path().join("keys.db");
+//! let store = SqliteStore::open(file).await?;
+//! let recorder = UsageRecorder::in_memory(store.clone());
+//! let meter = LedgerMeter::new(store.clone()).recording(&recorder);
+//! let (auth, background) = Authenticator::new(store.clone()).with_meter(meter).start();
+//!
+//! let usage = OwnUsage::new(recorder).with_ledger(store.clone());
+//! let app = Router::new()
+//!     .nest("/v1/usage", usage.into_router())
+//!     .layer(KeyAuthLayer::new(auth));
+//!
+//! let key = store.issue(NewKey::named("ci")).await?;
+//! let request = Request::builder()
+//!     .uri("/v1/usage?every=hour&by=route")
+//!     .header("authorization", format!("Bearer {}", key.reveal()));
+//! let response = app.oneshot(request.body(Body::empty())?).await?;
+//! assert_eq!(response.status(), StatusCode::OK);
+//! background.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The rules it keeps:
+//!
+//! * A router here stands behind [`KeyAuthLayer`](keyauth_tower::KeyAuthLayer): without an admitted
+//!   key it answers 401.
+//! * Whose usage it is comes from the key alone, never from what the client says.
+//! * Reading waits for its turn, four at once, and for ten seconds: what requests need of the
+//!   database stays theirs.
+//! * A parameter that is unknown, repeated or no value of its kind is 400, and named.
+//! * An export holds nothing between its pages, so that slow readers cost nothing.
+
+mod problem;
+mod usage;
+
+pub use usage::OwnUsage;

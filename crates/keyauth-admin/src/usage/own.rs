@@ -1,0 +1,167 @@
+//! The router.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, HeaderName};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
+use keyauth_core::{
+    BudgetState, ChargedBudget, Clock, Counted, Ledger, LedgerError, LimitedSubject, StoreError,
+    SystemClock, UsageReader,
+};
+use keyauth_tower::Principal;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::answer::{Answer, BudgetLine};
+use super::export;
+use super::parameters::{CallsAsked, UsageAsked};
+use crate::problem::Failure;
+
+/// How many read at once, and how long one may take.
+const TURNS: usize = 4;
+const DEADLINE: Duration = Duration::from_secs(10);
+
+type StatesFuture = Pin<Box<dyn Future<Output = Result<Vec<BudgetState>, LedgerError>> + Send>>;
+type States = dyn Fn(Vec<ChargedBudget>) -> StatesFuture + Send + Sync;
+
+/// A router by which whoever holds a key reads what it has used.
+///
+/// `GET /` gives sums: of today in UTC, or `from` and up to `to` (RFC 3339, or a date) in a `zone`; by
+/// the `hour`, `day` or `month` with `every`; told apart with `by` (`route`, `resource`, or both with a
+/// comma between), or of one `route` or `resource` alone. Figures are exact, and include what this
+/// process has not written yet.
+///
+/// `GET /calls` gives the calls of the same period, each with what it came to: as JSON lines, or with
+/// `format=csv`. It streams, however many they are.
+///
+/// See the [crate docs](crate) for an example. Where requests have a
+/// [price](keyauth_tower::KeyAuthLayer::with_price), give these none, so that who has spent all can
+/// read what on.
+pub struct OwnUsage<R> {
+    reader: R,
+    states: Option<Arc<States>>,
+    turns: Arc<Semaphore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<R: UsageReader + Clone + 'static> OwnUsage<R> {
+    /// Reads from the recorder of this process, so that what it still has to write is there, or from
+    /// a store.
+    #[must_use]
+    pub fn new(reader: R) -> Self {
+        let turns = Arc::new(Semaphore::new(TURNS));
+        Self { reader, states: None, turns, clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// Says as well how the budgets of the key and of its owner stand. Those of its group and its
+    /// tenant are others' too, and not told.
+    #[must_use]
+    pub fn with_ledger(self, ledger: impl Ledger + 'static) -> Self {
+        let ledger = Arc::new(ledger);
+        let states = move |budgets: Vec<ChargedBudget>| -> StatesFuture {
+            let ledger = Arc::clone(&ledger);
+            Box::pin(async move { ledger.states(&budgets).await })
+        };
+        Self { states: Some(Arc::new(states)), ..self }
+    }
+
+    /// Takes today's date from another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: impl Clock + 'static) -> Self {
+        Self { clock: Arc::new(clock), ..self }
+    }
+
+    /// The router, to be nested behind a [`KeyAuthLayer`](keyauth_tower::KeyAuthLayer).
+    pub fn into_router<S>(self) -> Router<S> {
+        Router::new().route("/", get(usage::<R>)).route("/calls", get(calls::<R>)).with_state(self)
+    }
+
+    /// Reads when it is its turn.
+    pub(super) async fn in_turn<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let reading = async {
+            let _turn = self.turns.acquire().await.map_err(StoreError::unavailable)?;
+            read.await
+        };
+        timeout(DEADLINE, reading).await.map_err(StoreError::unavailable)?
+    }
+
+    pub(super) const fn reader(&self) -> &R {
+        &self.reader
+    }
+
+    /// How the key's own budgets and its owner's stand.
+    async fn budgets(&self, who: &Principal) -> Result<Option<Vec<BudgetLine>>, StoreError> {
+        let Some(states) = &self.states else { return Ok(None) };
+        let own = |counted| matches!(counted, Counted::Key | Counted::Member | Counted::Owner);
+        let applied = who.record().budgets.iter().filter(|applied| own(applied.counted));
+        let charged: Vec<_> = applied
+            .filter_map(|applied| {
+                let (counted, budget) = (applied.counted, applied.budget.clone());
+                let subject = who.record().key.limited(counted)?;
+                Some((counted, ChargedBudget { subject, budget }))
+            })
+            .collect();
+        let asked = charged.iter().map(|(_, charged)| charged.clone()).collect();
+        let states = states(asked).await.map_err(StoreError::unavailable)?;
+        let lines = charged
+            .into_iter()
+            .zip(&states)
+            .map(|((counted, charged), state)| BudgetLine::new(counted, charged.budget, state));
+        Ok(Some(lines.collect()))
+    }
+}
+
+async fn usage<R: UsageReader + Clone + 'static>(
+    State(own): State<OwnUsage<R>>,
+    who: Principal,
+    RawQuery(query): RawQuery,
+) -> Result<([(HeaderName, &'static str); 1], Json<Answer>), Failure> {
+    let asked = UsageAsked::read(query.as_deref(), own.clock.now()).map_err(Failure::Invalid)?;
+    let query = asked.query(subject(&who)).map_err(StoreError::from)?;
+    let reading = own.in_turn(async {
+        own.reader.flush().await?;
+        Ok((own.reader.usage(&query).await?, own.budgets(&who).await?))
+    });
+    let (lines, budgets) = reading.await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Answer::new(&asked, lines, budgets))))
+}
+
+async fn calls<R: UsageReader + Clone + 'static>(
+    State(own): State<OwnUsage<R>>,
+    who: Principal,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let asked = CallsAsked::read(query.as_deref(), own.clock.now()).map_err(Failure::Invalid)?;
+    export::respond(own, subject(&who), asked).await
+}
+
+fn subject(who: &Principal) -> LimitedSubject {
+    LimitedSubject::Key(who.tenant().clone(), who.key_id())
+}
+
+impl<R: Clone> Clone for OwnUsage<R> {
+    fn clone(&self) -> Self {
+        let Self { reader, states, turns, clock } = self;
+        Self {
+            reader: reader.clone(),
+            states: states.clone(),
+            turns: Arc::clone(turns),
+            clock: Arc::clone(clock),
+        }
+    }
+}
+
+impl<R: fmt::Debug> fmt::Debug for OwnUsage<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnUsage").field("reader", &self.reader).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+//! Reading the record of usage.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use keyauth_core::{
+    Amount, GroupId, KeyId, LimitedSubject, OwnerId, Period, StoreError, TenantId, Timestamp,
+    UsageDimension, UsageEvent, UsageLine, UsageQuery, UsageReader, UsageSlice, UsageTotal,
+};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::SqliteStore;
+use crate::keys::json;
+use crate::row::DecodeError;
+
+impl UsageReader for SqliteStore {
+    async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageLine>, StoreError> {
+        let of = query.subject();
+        let Some(tenant) = of.tenant() else { return Ok(Vec::new()) };
+        let by = [
+            (UsageDimension::Key, "key_id"),
+            (UsageDimension::Owner, "owner"),
+            (UsageDimension::Route, "route"),
+            (UsageDimension::Resource, "resource"),
+        ];
+        let by = by.map(|(by, column)| if query.is_by(by) { column } else { "NULL" }).join(", ");
+        let mut filter = of_whom(of);
+        if query.route().is_some() {
+            filter.push_str(" AND route = ?5");
+        }
+        if query.resource().is_some() {
+            filter.push_str(" AND resource = ?6");
+        }
+        // Of whole days the sums, of parts of days the calls.
+        let statement = format!(
+            "WITH days (place, first, after) AS \
+             (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?7)), \
+             parts (place, first, after) AS \
+             (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?8)), \
+             used (place, key_id, owner, route, resource, requests, failures, cost, limit_cost, \
+             input, output) AS ( \
+             SELECT place, {by}, requests, failures, cost, limit_cost, input, output \
+             FROM days CROSS JOIN usage_days WHERE {filter} AND day >= first AND day < after \
+             UNION ALL \
+             SELECT place, {by}, 1, status = 0 OR status >= 500, cost, limit_cost, input, output \
+             FROM parts CROSS JOIN usage WHERE {filter} AND at >= first AND at < after) \
+             SELECT place, key_id, owner, route, resource, sum(requests) AS requests, \
+             sum(failures) AS failures, CAST(sum(cost) AS INTEGER) AS cost, \
+             CAST(sum(limit_cost) AS INTEGER) AS limit_cost, \
+             CAST(sum(input) AS INTEGER) AS input, CAST(sum(output) AS INTEGER) AS output \
+             FROM used GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT {limit}",
+            limit = UsageQuery::MOST_LINES + 1,
+        );
+        let slices = |slices: Vec<UsageSlice>| {
+            let slice = |slice: &UsageSlice| [slice.place, slice.start, slice.end];
+            json(&slices.iter().map(slice).collect::<Vec<_>>())
+        };
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(tenant.as_str())
+            .bind(of.owner().map(OwnerId::as_str))
+            .bind(of.group().map(GroupId::as_str))
+            .bind(of.key().map(|key| key.as_bytes().to_vec()))
+            .bind(query.route())
+            .bind(query.resource())
+            .bind(slices(query.whole_days())?)
+            .bind(slices(query.parts_of_days())?)
+            .fetch_all(self.readers())
+            .await
+            .map_err(StoreError::unavailable)?;
+        let lines = rows.iter().map(|row| line(query, row)).collect::<Result<_, DecodeError>>();
+        UsageQuery::check_lines(lines.map_err(StoreError::unavailable)?)
+    }
+
+    async fn calls(
+        &self,
+        of: &LimitedSubject,
+        period: Period,
+        count: u32,
+    ) -> Result<Vec<UsageEvent>, StoreError> {
+        let query = UsageQuery::total(of.clone(), period);
+        let (Some(tenant), Some(period)) = (of.tenant(), query.period(0)) else {
+            return Ok(Vec::new());
+        };
+        let calls = format!("usage WHERE {} AND at >= ?5 AND at < ?6 ORDER BY at", of_whom(of));
+        let statement = format!(
+            "WITH last (at) AS (SELECT at FROM {calls} LIMIT 1 OFFSET ?7) \
+             SELECT * FROM {within}",
+            within = calls.replace("at < ?6", "at <= coalesce((SELECT at FROM last), ?6 - 1)"),
+        );
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(tenant.as_str())
+            .bind(of.owner().map(OwnerId::as_str))
+            .bind(of.group().map(GroupId::as_str))
+            .bind(of.key().map(|key| key.as_bytes().to_vec()))
+            .bind(period.start.as_micros())
+            .bind(period.end.as_micros())
+            .bind(i64::from(count.saturating_sub(1)))
+            .fetch_all(self.readers())
+            .await
+            .map_err(StoreError::unavailable)?;
+        let events = rows.iter().map(event).collect::<Result<_, DecodeError>>();
+        events.map_err(StoreError::unavailable)
+    }
+}
+
+/// The condition for rows to be somebody's, each by an index of its own.
+fn of_whom(of: &LimitedSubject) -> String {
+    let mut filter = "tenant = ?1".to_owned();
+    let conditions = [
+        (of.owner().is_some(), " AND owner = ?2"),
+        (of.group().is_some(), " AND group_id = ?3"),
+        (of.key().is_some(), " AND key_id = ?4"),
+    ];
+    for (_, condition) in conditions.iter().filter(|(counts, _)| *counts) {
+        filter.push_str(condition);
+    }
+    filter
+}
+
+fn line(query: &UsageQuery, row: &SqliteRow) -> Result<UsageLine, DecodeError> {
+    let text = |column| row.try_get::<Option<&str>, _>(column);
+    let key: Option<Vec<u8>> = row.try_get("key_id")?;
+    let place: i64 = row.try_get("place")?;
+    let period = usize::try_from(place).ok().and_then(|place| query.period(place));
+    let count = |column| row.try_get(column).map(|count: i64| count.unsigned_abs());
+    Ok(UsageLine {
+        period: period.ok_or("a period that was not asked for")?,
+        key: key.map(|key| key.as_slice().try_into()).transpose()?.map(KeyId::from_bytes),
+        owner: text("owner")?.map(OwnerId::new).transpose()?,
+        route: text("route")?.map(Into::into),
+        resource: text("resource")?.map(Into::into),
+        used: UsageTotal {
+            requests: count("requests")?,
+            failures: count("failures")?,
+            cost: Amount::from_fractions(row.try_get("cost")?),
+            limit_cost: count("limit_cost")?,
+            input: count("input")?,
+            output: count("output")?,
+        },
+    })
+}
+
+fn event(row: &SqliteRow) -> Result<UsageEvent, DecodeError> {
+    let text = |column| row.try_get::<&str, _>(column);
+    let count = |column| row.try_get(column).map(|count: i64| count.unsigned_abs());
+    let group = Some(text("group_id")?).filter(|group| !group.is_empty());
+    let address: Option<&str> = row.try_get("address")?;
+    Ok(UsageEvent {
+        at: Timestamp::from_micros(row.try_get("at")?),
+        tenant: TenantId::new(text("tenant")?)?,
+        owner: OwnerId::new(text("owner")?)?,
+        group: group.map(GroupId::new).transpose()?,
+        key: KeyId::from_bytes(row.try_get::<&[u8], _>("key_id")?.try_into()?),
+        route: text("route")?.into(),
+        resource: text("resource")?.into(),
+        status: u16::try_from(row.try_get::<i64, _>("status")?).unwrap_or_default(),
+        cost: Amount::from_fractions(row.try_get("cost")?),
+        limit_cost: count("limit_cost")?,
+        input: count("input")?,
+        output: count("output")?,
+        duration: Duration::from_micros(count("duration")?),
+        address: address.map(str::parse::<IpAddr>).transpose()?,
+    })
+}
