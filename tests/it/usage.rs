@@ -1,13 +1,21 @@
 //! What calls leave in the record of usage, over HTTP and on one file.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::{any, get};
+use keyauth_admin::OwnUsage;
 use keyauth_core::{
-    Amount, Authenticator, Budget, BudgetWindow, Clock, KeyRef, KeyStore, Ledger, LimitUnit,
+    Amount, Authenticator, Budget, BudgetWindow, Clock, KeyRef, KeyStore, Ledger, Limit, LimitUnit,
     LimitedSubject, NewKey, Period, SystemClock, Timestamp, UsageReader, UsageSums, UsageTotal,
 };
 use keyauth_metering::{LedgerMeter, UsageRecorder};
+use keyauth_postgres::PostgresStore;
+use keyauth_ratelimit::FleetLimiter;
+use keyauth_redis::deadpool_redis::{Config, Runtime};
+use keyauth_redis::{Redis, RedisLimits};
 use keyauth_sqlite::SqliteStore;
+use keyauth_testkit::{PostgresDatabase, RedisServers};
 use keyauth_tests::World;
 use keyauth_tower::{Charge, ClientAddress, KeyAuthLayer, RequireScope};
 
@@ -42,6 +50,7 @@ async fn what_was_called_is_recorded() {
     let app = Router::new()
         .route("/chat/{model}", any(complete))
         .route("/closed", get(|| async {}).layer(RequireScope::new("nobody:has")))
+        .nest("/usage", OwnUsage::new(recorder.clone()).with_ledger(store.clone()).into_router())
         .fallback(any(|| async { "nothing" }));
     let world = World::default();
     let site = world.serve(app.layer(layer)).await;
@@ -61,6 +70,13 @@ async fn what_was_called_is_recorded() {
         assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
     }
     assert_eq!(site.get("/chat/small", &[]).await.status, 401, "of nobody nothing is recorded");
+    // M7: who has spent all may read on what, exactly and at once.
+    let own = site.get("/usage?by=route", &[&bearer]).await;
+    let own: serde_json::Value = serde_json::from_str(&own.body).expect("JSON");
+    assert_eq!((&own["total"]["requests"], &own["total"]["cost"]), (&7.into(), &"8".into()));
+    assert_eq!(own["lines"].as_array().map(Vec::len), Some(5), "{own}");
+    let budget = &own["budgets"][0];
+    assert_eq!((&budget["used"], &budget["remaining"]), (&"8".into(), &"2".into()), "{own}");
     recorder.flush().await.expect("written");
     let KeyRef { tenant, id } = KeyRef::from(&key);
     let of = LimitedSubject::Key(tenant.clone(), id);
@@ -69,15 +85,15 @@ async fn what_was_called_is_recorded() {
     let hour = Period { start, end: Timestamp::from_micros(now.as_micros() + 1_000_000) };
     let total = store.total(&of, hour).await.expect("a total");
     let expected = UsageTotal {
-        requests: 7,
+        requests: 8,
         failures: 0,
         cost: units(8),
-        limit_cost: 28,
+        limit_cost: 32,
         input: 28,
         output: 20,
     };
     assert_eq!(total, expected);
-    // M7: and the ledger says the same.
+    // And the ledger says the same.
     background.shutdown().await;
     let verified = store.key(&KeyRef::from(&key)).await.expect("the key");
     let budgets = verified.applied_budgets(&[], &[], &[]);
@@ -88,7 +104,7 @@ async fn what_was_called_is_recorded() {
     assert!(verified.last_used_at.is_some_and(|at| at > start && at < hour.end));
     // What a limit of this key begins with, where its count was lost (L12).
     let used = store.used(&of, LimitUnit::Requests, hour).await.expect("a sum");
-    assert_eq!(used, 7);
+    assert_eq!(used, 8);
 
     let file = folder.path().join("keys.db");
     let pool = sqlx::SqlitePool::connect(file.to_str().expect("a path")).await.expect("the file");
@@ -115,6 +131,49 @@ async fn what_was_called_is_recorded() {
             ("GET /closed", "", 403),
             ("GET /chat/{model}", "small-model", 200),
             ("GET /chat/{model}", "", 429),
+            ("GET /usage", "", 200),
         ]
     );
+}
+
+/// L12: who has used up a day or a month stays so when Redis forgets all, since what was recorded says
+/// so. Whole and leased.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_recorded_outlives_redis() {
+    let (database, servers) = (PostgresDatabase::create().await, RedisServers::start().await);
+    let store = PostgresStore::connect(database.url()).await.expect("a server");
+    store.migrate().await.expect("a schema");
+    let world = World::default();
+    for leased in [false, true] {
+        let pool = Config::from_url(servers.urls().remove(0)).create_pool(Some(Runtime::Tokio1));
+        let redis = Redis::from(pool.expect("a pool")).with_timeout(Duration::from_secs(5));
+        let limiter = FleetLimiter::new(RedisLimits::new(&redis)).with_usage_sums(store.clone());
+        let limiter = if leased { limiter.leased() } else { limiter };
+        let recorder = UsageRecorder::in_memory(store.clone());
+        let meter = LedgerMeter::new(store.clone()).recording(&recorder);
+        let auth = Authenticator::new(store.clone()).with_limiter(limiter).with_meter(meter);
+        let (auth, background) = auth.start();
+        let app = Router::new().fallback(get(|| async {})).layer(KeyAuthLayer::new(auth));
+        let site = world.serve(app).await;
+        for limit in [Limit::per_day(6), Limit::per_month(6)] {
+            let key = store.issue(NewKey::named("limited").limit(limit)).await.expect("a key");
+            let bearer = format!("Authorization: Bearer {}", key.reveal());
+            let mut passed = 0;
+            for call in 0..12 {
+                if call % 4 == 3 {
+                    recorder.flush().await.expect("written");
+                    assert_eq!(servers.ask(0, &["FLUSHALL"]), "OK");
+                }
+                let status = site.get("/", &[&bearer]).await.status;
+                assert!([200, 429].contains(&status), "{status}");
+                passed += usize::from(status == 200);
+            }
+            match leased {
+                // What an instance holds of a lease when Redis forgets it is not used.
+                true => assert!((1..=6).contains(&passed), "{passed}"),
+                false => assert_eq!(passed, 6),
+            }
+        }
+        background.shutdown().await;
+    }
 }

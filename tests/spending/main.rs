@@ -1,23 +1,30 @@
 //! Several processes that spend of one budget, one of which is killed: a binary of its own, since it
 //! leaves a machine no time for anything else.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
+mod crash;
+mod spender;
+mod stopped;
 mod usage;
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, Budget, BudgetMode, BudgetState, BudgetWindow, ChargedBudget, IssuedKey, KeyStore,
-    Ledger, LimitedSubject, NewKey, TenantId,
+    Amount, Budget, BudgetMode, BudgetState, BudgetWindow, ChargedBudget, KeyStore, Ledger,
+    LimitedSubject, NewKey, TenantId,
 };
 use keyauth_postgres::PostgresStore;
 use keyauth_sqlite::SqliteStore;
 use keyauth_testkit::PostgresDatabase;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
+
+use spender::Spender;
 
 const PROCESSES: usize = 4;
 /// How long the ledger keeps what nobody renews, and a little more to look.
@@ -34,33 +41,6 @@ fn budget(mode: BudgetMode) -> Budget {
     let limit = i64::try_from(calls()).expect("a count") / 2;
     let limit = Amount::from_units(limit).expect("an amount");
     Budget::new(limit, BudgetWindow::Total).in_mode(mode)
-}
-
-struct Spender {
-    process: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Spender {
-    async fn start(store: &str, key: &IssuedKey) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_spender"))
-            .args([store, &(calls() / PROCESSES).to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program starts");
-        let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        let mut input = process.stdin.take().expect("its input");
-        let line = format!("{}\n", key.reveal());
-        input.write_all(line.as_bytes()).await.expect("told");
-        Self { process, lines }
-    }
-
-    async fn line(&mut self) -> String {
-        let line = timeout(PATIENCE, self.lines.next_line()).await.expect("in time");
-        line.expect("its output").expect("a line")
-    }
 }
 
 /// What became of it all.
@@ -91,9 +71,10 @@ async fn run(
         assert!(all <= state.limit, "{state:?}");
         state
     };
+    let spool = tempfile::tempdir().expect("a folder");
     let mut spenders = Vec::new();
     for _ in 0..PROCESSES {
-        spenders.push(Spender::start(name, &key).await);
+        spenders.push(Spender::start(name, &key, calls() / PROCESSES, spool.path()).await);
     }
     if kill {
         let mut killed = spenders.remove(0);
@@ -105,12 +86,10 @@ async fn run(
     let reading = async {
         for spender in &mut spenders {
             assert_eq!(spender.line().await, "half");
-            let line = spender.line().await;
-            let numbers: Vec<i64> = line.split(' ').map_while(|text| text.parse().ok()).collect();
-            let [counts, refuses, answers] = numbers.try_into().expect("three numbers");
-            counted += counts;
-            refused += usize::try_from(refuses).expect("a count");
-            unanswered += usize::try_from(answers).expect("a count");
+            let spent = spender.spent().await;
+            counted += spent.counted;
+            refused += spent.refused;
+            unanswered += spent.unanswered;
         }
     };
     let watching = async {

@@ -38,5 +38,7 @@ pub use clock::FakeClock;
 pub use gate::{Gated, GatedReader, Side, Wire};
 pub use passed::Passed;
 #[cfg(feature = "containers")]
-pub use services::{FaultProxy, PostgresDatabase, PostgresServer, RedisKeyspace, RedisServers};
+pub use services::{
+    FaultProxy, PostgresDatabase, PostgresServer, RedisKeyspace, RedisServers, SmallDisk,
+};
 pub use through::Through;

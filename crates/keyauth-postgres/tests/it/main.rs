@@ -1,6 +1,6 @@
 //! The PostgreSQL store, on a real server.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod by_hand;
 mod conformance;
@@ -10,6 +10,7 @@ mod failover;
 mod feed;
 mod ledger;
 mod migrations;
+mod money_fails;
 mod pgbouncer;
 mod propagation;
 mod replica;

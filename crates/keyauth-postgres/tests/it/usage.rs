@@ -13,7 +13,7 @@ use super::world::World;
 
 const HOUR: i64 = 3_600_000_000;
 
-fn event(key: &IssuedKey, at: Timestamp) -> UsageEvent {
+pub(crate) fn event(key: &IssuedKey, at: Timestamp) -> UsageEvent {
     let KeyRef { tenant, id } = KeyRef::from(key);
     UsageEvent {
         at,

@@ -105,6 +105,7 @@ pub async fn totals_are_of_whom_they_are_asked_for<S: Store>(store: S) {
         (LimitedSubject::Group(tenant.clone(), group.clone()), 1),
         (LimitedSubject::Member(tenant.clone(), group, bound.owner), 1),
         (LimitedSubject::Tenant(tenant), 4),
+        (LimitedSubject::Key(keyauth_core::TenantId::new("other").expect("a tenant"), key.id()), 0),
         (LimitedSubject::Other("nobody".into()), 0),
     ] {
         assert_eq!(requests(&store, &subject, day).await, expected, "{subject:?}");

@@ -55,6 +55,7 @@ fi
 cd "$1"
 as "$bin" -D "$1/data" -m immediate -w stop >/dev/null
 if [ "${2:-}" = remove ]; then
+    ! mountpoint -q "$1/small" || umount "$1/small"
     [ ! -d "$1/replica" ] || as "$bin" -D "$1/replica" -m immediate -w stop >/dev/null
     exit
 fi
@@ -81,6 +82,13 @@ exit 1
 pub(super) fn start_postgres(folder: &Path, port: u16, settings: &str) -> Result<(), String> {
     let folder = folder.to_str().ok_or("the temporary folder's name is not UTF-8")?;
     run_script(POSTGRES, &[folder, &port.to_string(), settings])
+}
+
+/// Mounts a disk of 64 MiB below its folder, and says where.
+pub(super) fn mount_small_disk(folder: &Path) -> Result<String, String> {
+    let disk = folder.join("small").to_str().unwrap_or_default().to_owned();
+    run_script("mkdir -p \"$1\" && mount -t tmpfs -o size=64m,mode=1777 none \"$1\"", &[&disk])?;
+    Ok(disk)
 }
 
 /// Starts a replica of it.

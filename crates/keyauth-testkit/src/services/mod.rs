@@ -23,7 +23,7 @@ pub use postgres::PostgresDatabase;
 pub use proxy::FaultProxy;
 pub use redis::RedisKeyspace;
 pub use redis_servers::RedisServers;
-pub use server::PostgresServer;
+pub use server::{PostgresServer, SmallDisk};
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -80,6 +80,27 @@ impl PostgresServer {
         url
     }
 
+    /// A folder on a disk of its own that has little room, for a tablespace. Gone with a crash.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none: on this machine itself, without Docker, root alone can make one.
+    #[must_use]
+    pub fn small_disk(&self) -> SmallDisk {
+        let disk = match &self.place {
+            // Containers have 64 MiB there.
+            Place::Container(container) => {
+                SmallDisk { container: Some(container.clone()), disk: "/dev/shm".to_owned() }
+            }
+            Place::Folder(folder) => {
+                let disk = local::mount_small_disk(folder).expect("a small disk, which needs root");
+                SmallDisk { container: None, disk }
+            }
+        };
+        disk.run("mkdir -p \"$1/space\" && if [ \"$(id -u)\" = 0 ]; then chown postgres \"$1/space\"; fi");
+        disk
+    }
+
     /// Ends it as the power cord does, and starts it again.
     ///
     /// # Panics
@@ -94,6 +115,40 @@ impl PostgresServer {
             Place::Folder(folder) => local::crash_postgres(folder).expect("started again"),
         }
         wait_until_it_answers(&self.url()).await;
+    }
+}
+
+/// A disk that is soon full.
+#[derive(Debug)]
+pub struct SmallDisk {
+    container: Option<String>,
+    disk: String,
+}
+
+impl SmallDisk {
+    /// The folder for a tablespace, as the server sees it.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        format!("{}/space", self.disk)
+    }
+
+    /// Leaves no room.
+    pub fn fill(&self) {
+        self.run("head -c 1G /dev/zero > \"$1/filler\" 2>/dev/null || true");
+    }
+
+    /// Makes room again.
+    pub fn free(&self) {
+        self.run("rm \"$1/filler\"");
+    }
+
+    fn run(&self, script: &str) {
+        let shell = ["sh", "-c", script, "sh", &self.disk];
+        let done = match &self.container {
+            Some(container) => run("docker", &[["exec", container].as_slice(), &shell].concat()),
+            None => run("sh", shell.get(1..).unwrap_or_default()),
+        };
+        done.expect("done on the small disk");
     }
 }
 

@@ -1,0 +1,102 @@
+//! Processes that are asked to end, or are killed, with all their queues full (F6).
+
+use std::path::Path;
+use std::time::Duration;
+
+use keyauth_core::{
+    Amount, Budget, BudgetMode, BudgetState, BudgetWindow, ChargedBudget, KeyStore, Ledger,
+    LimitedSubject, NewKey, Period, TenantId, Timestamp, UsageReader,
+};
+use keyauth_postgres::PostgresStore;
+use keyauth_sqlite::SqliteStore;
+use keyauth_testkit::PostgresDatabase;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use crate::PATIENCE;
+use crate::spender::Spender;
+
+/// More than anybody waits for.
+const CALLS: usize = 100_000_000;
+/// How much has been used when it ends.
+const BEFORE: Amount = Amount::from_fractions(50 * 100_000_000);
+
+async fn end(store: &(impl KeyStore + Ledger + UsageReader), name: &str, mode: BudgetMode) {
+    let limit = Amount::from_units(1_000_000).expect("an amount");
+    let budget = Budget::new(limit, BudgetWindow::Total).in_mode(mode);
+    let key = store.issue(NewKey::named("spent").budget(budget.clone())).await.expect("a key");
+    let subject = LimitedSubject::Key(TenantId::default(), key.id());
+    let charged = ChargedBudget { subject: subject.clone(), budget };
+    let all = Period { start: Timestamp::from_micros(0), end: Timestamp::MAX };
+    let rows = async || {
+        let total = store.total(&subject, all).await.expect("a total");
+        usize::try_from(total.requests).expect("a count")
+    };
+    let spool = tempfile::tempdir().expect("a folder");
+    let mut spender = Spender::start(name, &key, CALLS, spool.path()).await;
+    wait_until_used(store, &charged, BEFORE).await;
+    let pid = spender.process.id().expect("it runs").to_string();
+    let terminated = Command::new("kill").args(["-TERM", &pid]).status().await;
+    assert!(terminated.expect("kill runs").success());
+    let spent = spender.spent().await;
+    let status = timeout(PATIENCE, spender.process.wait()).await.expect("in time");
+    assert!(status.expect("a status").success());
+    let after = state(store, &charged).await;
+    assert_eq!((after.reserved, after.lost), (Amount::ZERO, Amount::ZERO), "{mode:?}: {after:?}");
+    assert_eq!(after.used.saturating_add(after.overrun).as_fractions(), spent.counted, "{mode:?}");
+    assert_eq!(rows().await, spent.opened, "{mode:?}");
+    assert!(is_empty(spool.path()));
+
+    // Killed, it leaves what the next one finds.
+    let mut spender = Spender::start(name, &key, CALLS, spool.path()).await;
+    let twice = after.used.saturating_add(BEFORE);
+    wait_until_used(store, &charged, twice).await;
+    spender.process.kill().await.expect("killed");
+    let written = rows().await;
+    let mut next = Spender::start(name, &key, 1, spool.path()).await;
+    assert_eq!(next.line().await, "half");
+    next.spent().await;
+    assert!(next.process.wait().await.expect("a status").success());
+    assert!(rows().await > written, "what was in the spool, and one");
+    assert!(is_empty(spool.path()));
+    let pages = store.calls(&subject, all, u32::MAX).await.expect("calls").len();
+    assert_eq!(pages, rows().await, "rows and sums agree");
+}
+
+async fn state(ledger: &impl Ledger, charged: &ChargedBudget) -> BudgetState {
+    ledger.states(std::slice::from_ref(charged)).await.expect("an answer")[0]
+}
+
+async fn wait_until_used(ledger: &impl Ledger, charged: &ChargedBudget, amount: Amount) {
+    let used = async {
+        while state(ledger, charged).await.used < amount {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, used).await.expect("it is used in time");
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).expect("a folder").next().is_none()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_asked_to_end_leaves_nothing_behind_in_postgres() {
+    let database = PostgresDatabase::create().await;
+    let store = PostgresStore::connect(database.url()).await.expect("a server");
+    store.migrate().await.expect("a schema");
+    for mode in [BudgetMode::Hard, BudgetMode::Leased, BudgetMode::Soft] {
+        end(&store, database.url(), mode).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_asked_to_end_leaves_nothing_behind_on_one_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keys.db");
+    let file = file.to_str().expect("a path");
+    let store = SqliteStore::open(file).await.expect("a file");
+    for mode in [BudgetMode::Hard, BudgetMode::Leased, BudgetMode::Soft] {
+        end(&store, file, mode).await;
+    }
+}
