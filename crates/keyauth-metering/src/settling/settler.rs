@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyauth_core::{Amount, Ledger, LedgerError, LedgerErrorKind, Settled};
+use keyauth_core::{Amount, Ledger, LedgerError, LedgerErrorKind, Settled, WhenAbandoned};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Basis, Settlement};
-use crate::books::{Books, DEADLINE};
+use crate::books::{Books, DEADLINE, LASTS};
 
 /// How long after a settlement that failed the first one is tried again, and the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -38,7 +38,7 @@ pub(crate) async fn settle<L: Ledger + 'static>(
 
 /// Settles a charge, trying until that is done. Whoever waits to try again is in nobody's way.
 async fn settle_one<L: Ledger>(books: &Books<L>, mut settlement: Settlement) {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut unknown_for) = (FIRST_PAUSE, Duration::ZERO);
     loop {
         let turns = books.turns(&settlement.charge.budgets).await;
         let asked = timeout(DEADLINE, try_settle(books, &settlement)).await;
@@ -54,8 +54,15 @@ async fn settle_one<L: Ledger>(books: &Books<L>, mut settlement: Settlement) {
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            // Where it was not known whether it was reserved, it was not.
-            LedgerErrorKind::Unknown if *amount == Amount::ZERO => return,
+            // Where it was not known whether it was reserved, it was not; or its reservation is still
+            // on its way, and would be lost where nobody gave it back.
+            LedgerErrorKind::Unknown if *amount == Amount::ZERO => {
+                if charge.when_abandoned != WhenAbandoned::Lost || unknown_for >= LASTS {
+                    return;
+                }
+                sleep(LONGEST_PAUSE).await;
+                unknown_for += LONGEST_PAUSE;
+            }
             // A ledger that has forgotten it, as a replica that was promoted.
             LedgerErrorKind::Unknown if *basis == Basis::Reservation => {
                 charge.amount = *amount;

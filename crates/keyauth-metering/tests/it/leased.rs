@@ -10,7 +10,7 @@ use keyauth_core::{
 use keyauth_metering::LedgerMeter;
 use keyauth_testkit::FakeClock;
 
-use super::world::{Watched, World, total, units};
+use super::world::{LATE, Watched, World, total, units};
 
 const CALLS: i64 = 1_000;
 
@@ -80,6 +80,24 @@ async fn processes_at_once_never_exceed_it() {
     let state = ledger.states(&budgets).await.expect("an answer")[0];
     assert_eq!((state.used, state.reserved, state.overrun), (spent, Amount::ZERO, Amount::ZERO));
     assert!(spent > units(100), "{spent}");
+}
+
+/// What is reserved long after it was asked for comes back, and is not lost.
+#[tokio::test(start_paused = true)]
+async fn what_is_reserved_too_late_comes_back() {
+    let world = World::new([total(100).in_mode(BudgetMode::Leased)]).await;
+    world.ledger.be_late(true);
+    let (charge, hold) = world.request().await;
+    charge.reserve(units(1)).await.expect_err("no answer");
+    drop((charge, hold));
+    world.ledger.be_late(false);
+    tokio::time::sleep(LATE - Duration::from_secs(2)).await;
+    assert_eq!(world.state().await.reserved, Amount::ZERO);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_ne!(world.state().await.reserved, Amount::ZERO, "by then it is");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let state = world.state().await;
+    assert_eq!((state.used, state.reserved), (Amount::ZERO, Amount::ZERO));
 }
 
 /// What one process took ahead and does not use comes to the others, and what it does use shows.

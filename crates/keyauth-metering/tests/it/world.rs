@@ -23,6 +23,9 @@ pub(crate) fn total(limit: i64) -> Budget {
     Budget::new(units(limit), BudgetWindow::Total)
 }
 
+/// Longer than anybody waits for an answer.
+pub(crate) const LATE: Duration = Duration::from_secs(17);
+
 /// A budget that nothing is ever answered about.
 pub(crate) const STUCK: &str = "stuck";
 
@@ -38,6 +41,7 @@ struct State {
     away: AtomicBool,
     silent: AtomicBool,
     forgetful: AtomicBool,
+    late: AtomicBool,
     reserved: AtomicU32,
     renewed: AtomicU32,
 }
@@ -51,6 +55,11 @@ impl Watched {
     /// It does what it is asked to and does not answer, or answers again.
     pub(crate) fn be_silent(&self, silent: bool) {
         self.state.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// It reserves what it is asked to, long after anybody waits for that, or at once again.
+    pub(crate) fn be_late(&self, late: bool) {
+        self.state.late.store(late, Ordering::SeqCst);
     }
 
     /// It knows of no charge any more, as a replica that was promoted.
@@ -85,6 +94,14 @@ impl Ledger for Watched {
             return Err(LedgerError::unavailable("it is away"));
         }
         if charge.budgets.iter().any(|charged| charged.budget.name == STUCK) {
+            std::future::pending::<()>().await;
+        }
+        if self.state.late.load(Ordering::SeqCst) {
+            let (ledger, charge) = (self.ledger.clone(), charge.clone());
+            tokio::spawn(async move {
+                sleep(LATE).await;
+                ledger.reserve(&charge, lasts).await
+            });
             std::future::pending::<()>().await;
         }
         let reserved = self.ledger.reserve(charge, lasts).await;
