@@ -27,7 +27,7 @@ pub(crate) async fn read_key(
     const KEY: &str = concat!(
         "SELECT ",
         key_columns!(),
-        ", u.last_used_at FROM keyauth.keys AS k \
+        ", u.last_used_at, host(u.last_used_from) AS last_used_from FROM keyauth.keys AS k \
          LEFT JOIN keyauth.key_usage AS u ON u.key_id = k.id WHERE k.id = $1 AND k.tenant = $2"
     );
     fetch_key(connection, schema, KEY, key).await
@@ -42,7 +42,7 @@ pub(crate) async fn lock_key(
     const KEY: &str = concat!(
         "SELECT ",
         key_columns!(),
-        ", u.last_used_at FROM keyauth.keys AS k \
+        ", u.last_used_at, host(u.last_used_from) AS last_used_from FROM keyauth.keys AS k \
          LEFT JOIN keyauth.key_usage AS u ON u.key_id = k.id WHERE k.id = $1 AND k.tenant = $2 \
          FOR NO KEY UPDATE OF k"
     );

@@ -253,7 +253,7 @@ impl KeyStore for PostgresStore {
         const PAGE: &str = concat!(
             "SELECT ",
             key_columns!(),
-            ", u.last_used_at FROM keyauth.keys AS k \
+            ", u.last_used_at, host(u.last_used_from) AS last_used_from FROM keyauth.keys AS k \
              LEFT JOIN keyauth.key_usage AS u ON u.key_id = k.id \
              WHERE k.tenant = $1 AND k.id > $2 ORDER BY k.id LIMIT $3"
         );
@@ -339,16 +339,5 @@ impl KeyStore for PostgresStore {
             execute(connection, statement).await?;
             Ok(Key { hint: secret.hint.clone(), updated_at: secret.created_at, ..old })
         })
-    }
-
-    async fn mark_used(&self, key: KeyId, at: Timestamp) -> Result<(), StoreError> {
-        let statement = self.schema().sql(
-            "INSERT INTO keyauth.key_usage AS u (key_id, last_used_at) \
-             SELECT id, $2 FROM keyauth.keys WHERE id = $1 ON CONFLICT (key_id) \
-             DO UPDATE SET last_used_at = excluded.last_used_at \
-             WHERE u.last_used_at < excluded.last_used_at",
-        );
-        let statement = sqlx::query(statement).bind(uuid(key)).bind(PgTime(at));
-        statement.execute(&self.pool).await.map(drop).map_err(StoreError::unavailable)
     }
 }

@@ -17,7 +17,7 @@ pub(crate) async fn read_key(
     const KEY: &str = concat!(
         "SELECT ",
         key_columns!(),
-        ", u.last_used_at FROM keys AS k LEFT JOIN key_usage AS u ON u.key_id = k.id \
+        ", u.last_used_at, u.last_used_from FROM keys AS k LEFT JOIN key_usage AS u ON u.key_id = k.id \
          WHERE k.id = ? AND k.tenant = ?"
     );
     let row = sqlx::query(KEY).bind(key.id.as_bytes().as_slice()).bind(key.tenant.as_str());

@@ -22,7 +22,7 @@ macro_rules! key_columns {
 }
 pub(crate) use key_columns;
 
-/// Reads a key. Where the statement has no such column, `last_used_at` is `None`.
+/// Reads a key. Where the statement does not ask when it was last used, and from where, that is `None`.
 pub(crate) fn key(row: &SqliteRow) -> Result<Key, DecodeError> {
     let group: Option<String> = row.try_get("group_id")?;
     Ok(Key {
@@ -50,6 +50,10 @@ pub(crate) fn key(row: &SqliteRow) -> Result<Key, DecodeError> {
         last_used_at: match row.try_get("last_used_at") {
             Err(sqlx::Error::ColumnNotFound(_)) => None,
             micros => micros.map(|micros: Option<i64>| micros.map(Timestamp::from_micros))?,
+        },
+        last_used_from: match row.try_get::<Option<&str>, _>("last_used_from") {
+            Err(sqlx::Error::ColumnNotFound(_)) => None,
+            address => address?.map(str::parse).transpose()?,
         },
         revoked_at: time(row, "revoked_at")?,
     })

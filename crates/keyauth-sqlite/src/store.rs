@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    ChangeObservers, Issuer, Key, KeyDigest, KeyId, KeyLookup, KeyPage, KeyPatch, KeyRecord,
-    KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError,
-    StoreErrorKind, Timestamp,
+    ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyPage, KeyPatch, KeyRecord, KeyRef,
+    KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError, StoreErrorKind,
+    Timestamp,
 };
 use sqlx::SqlitePool;
 use tokio::sync::RwLock;
@@ -148,7 +148,7 @@ impl KeyStore for SqliteStore {
         const PAGE: &str = concat!(
             "SELECT ",
             key_columns!(),
-            ", u.last_used_at FROM keys AS k LEFT JOIN key_usage AS u ON u.key_id = k.id \
+            ", u.last_used_at, u.last_used_from FROM keys AS k LEFT JOIN key_usage AS u ON u.key_id = k.id \
              WHERE k.tenant = ? AND k.id > ? ORDER BY k.id LIMIT ?"
         );
         let after = page.after.as_ref().map_or([0; 16].as_slice(), |id| id.as_bytes().as_slice());
@@ -221,19 +221,5 @@ impl KeyStore for SqliteStore {
         execute(&mut transaction, statement).await?;
         transaction.commit().await?;
         Ok(Key { hint: secret.hint.clone(), updated_at: secret.created_at, ..old })
-    }
-
-    async fn mark_used(&self, key: KeyId, at: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO key_usage (key_id, last_used_at) SELECT id, ? FROM keys WHERE id = ? \
-             ON CONFLICT (key_id) \
-             DO UPDATE SET last_used_at = max(last_used_at, excluded.last_used_at)",
-        )
-        .bind(at.as_micros())
-        .bind(key.as_bytes().as_slice())
-        .execute(&self.writer)
-        .await
-        .map_err(StoreError::unavailable)?;
-        Ok(())
     }
 }

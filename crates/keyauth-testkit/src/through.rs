@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use keyauth_core::{
-    Background, Directory, Group, GroupId, Issuer, Key, KeyDigest, KeyId, KeyLookup, KeyPage,
-    KeyPatch, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Owner,
-    OwnerId, Peek, StoreError, Subscription, Tenant, TenantId, Timestamp,
+    Background, Directory, Group, GroupId, Issuer, Key, KeyDigest, KeyLookup, KeyPage, KeyPatch,
+    KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Owner, OwnerId, Peek,
+    StoreError, Subscription, Tenant, TenantId, Timestamp,
 };
 
 /// A store that is changed directly and looked up through something in front of it, so that
@@ -73,10 +73,6 @@ impl<S: KeyStore, L: KeyLookup> KeyStore for Through<S, L> {
         old_ends_at: Timestamp,
     ) -> Result<Key, StoreError> {
         self.store.add_secret(key, secret, old_ends_at).await
-    }
-
-    async fn mark_used(&self, key: KeyId, at: Timestamp) -> Result<(), StoreError> {
-        self.store.mark_used(key, at).await
     }
 }
 

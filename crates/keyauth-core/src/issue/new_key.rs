@@ -233,6 +233,7 @@ impl NewKey {
             created_at: now,
             updated_at: now,
             last_used_at: None,
+            last_used_from: None,
             revoked_at: None,
         };
         fields.finish((key, prefix, self.custom))

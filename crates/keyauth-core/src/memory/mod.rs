@@ -12,9 +12,9 @@ pub use ledger::MemoryLedger;
 use state::{Secret, State};
 
 use crate::{
-    Change, ChangeObservers, Directory, Group, GroupId, Issuer, Key, KeyDigest, KeyId, KeyLookup,
-    KeyPage, KeyPatch, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret,
-    Owner, OwnerId, Patch, Peek, StoreError, Subject, Subscription, Tenant, TenantId, Timestamp,
+    Change, ChangeObservers, Directory, Group, GroupId, Issuer, Key, KeyDigest, KeyLookup, KeyPage,
+    KeyPatch, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Owner,
+    OwnerId, Patch, Peek, StoreError, Subject, Subscription, Tenant, TenantId, Timestamp,
 };
 
 /// A store that forgets everything with the process: for tests, and to read what the
@@ -192,14 +192,6 @@ impl KeyStore for MemoryStore {
             key.updated_at = secret.created_at;
             Ok(key.clone())
         })
-    }
-
-    async fn mark_used(&self, key: KeyId, at: Timestamp) -> Result<(), StoreError> {
-        // Use is no change: records that were handed out stay good.
-        if let Some(key) = self.write().keys.get_mut(&key) {
-            key.last_used_at = key.last_used_at.max(Some(at));
-        }
-        Ok(())
     }
 }
 

@@ -59,7 +59,7 @@ impl State {
 
     pub(super) fn record(&self, digest: &KeyDigest) -> Option<KeyRecord> {
         let secret = self.secrets.get(digest)?;
-        let key = Key { last_used_at: None, ..self.keys.get(&secret.key)?.clone() };
+        let key = self.keys.get(&secret.key)?.clone();
         let tenant = self.tenants.get(&key.tenant)?;
         let owner = self.owners.get(&(key.tenant.clone(), key.owner.clone()))?;
         let (access, group) = match &key.group {

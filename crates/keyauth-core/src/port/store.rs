@@ -102,19 +102,6 @@ pub trait KeyStore: KeyLookup {
         old_ends_at: Timestamp,
     ) -> impl Future<Output = Result<Key, StoreError>> + Send;
 
-    /// Remembers that a key was used, unless a later use is remembered already.
-    ///
-    /// Changes nothing else of the key, and nothing at all of one that is gone.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone.
-    fn mark_used(
-        &self,
-        key: KeyId,
-        at: Timestamp,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
     /// Issues a key and gives back its text, for the one time it can be had.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! A key, as people manage it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,9 @@ pub struct Key {
     pub updated_at: Timestamp,
     /// When it was last used, as far as that has been written down.
     pub last_used_at: Option<Timestamp>,
+    /// From where that was, where it is known.
+    #[serde(default)]
+    pub last_used_from: Option<IpAddr>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }

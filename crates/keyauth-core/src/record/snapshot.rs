@@ -10,7 +10,7 @@ use crate::{SecretId, Timestamp};
 /// [`admit`](crate::admit) judges it without asking anybody further.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyRecord {
-    /// The key. Its `last_used_at` is `None` in a record: using a key does not change what
+    /// The key. When and from where it was last used is `None` in a record: using a key does not change what
     /// is decided about it, and must not change what caches hold.
     pub key: Key,
     /// The secret that was presented.

@@ -1,6 +1,6 @@
 //! The PostgreSQL store, on a real server.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
 mod by_hand;
 mod conformance;

@@ -78,7 +78,6 @@ where
     }
     let update = |update: KeyUpdate| store.update(&key, update);
     check!(update(KeyUpdate::new().name("renamed")), vec![], 0);
-    check!(store.mark_used(key.id(), store.issuer().now()), vec![], 0);
     check!(update(KeyUpdate::new().scopes(["a"])), key_changed.clone(), 0);
     check!(update(KeyUpdate::new().scopes(["a"])), vec![], 0);
     check!(update(KeyUpdate::new().metadata(Metadata::default())), vec![], 0);

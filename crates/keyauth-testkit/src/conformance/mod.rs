@@ -45,7 +45,6 @@ macro_rules! key_store_conformance {
             budgets_of_all_it_belongs_to_apply,
             custom_keys_need_permission_and_are_unique,
             old_and_new_peppers_work_side_by_side,
-            last_use_never_goes_back,
             pages_hold_every_key_once,
             changes_at_once_all_count,
             one_of_many_custom_keys_wins,

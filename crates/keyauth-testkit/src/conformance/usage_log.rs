@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, BatchId, IssuedKey, KeyRef, KeyStore, LimitUnit, LimitedSubject, NewKey, Period,
+    Amount, BatchId, IssuedKey, Key, KeyRef, KeyStore, LimitUnit, LimitedSubject, NewKey, Period,
     StoreErrorKind, TimeZone, Timestamp, UsageBatch, UsageDimension, UsageEvent, UsageLog,
     UsageQuery, UsageReader, UsageSums, UsageTotal,
 };
@@ -148,7 +148,8 @@ pub async fn periods_are_exact<S: Store + UsageSums>(store: S) {
 /// it.
 pub async fn use_is_noted_with_a_batch_and_never_goes_back<S: Store>(store: S) {
     let key = issue(&store).await;
-    let last = async || store.key(&KeyRef::from(&key)).await.expect("the key").last_used_at;
+    let now = async || store.key(&KeyRef::from(&key)).await.expect("the key");
+    let last = async || now().await.last_used_at;
     assert_eq!(last().await, None);
     let events = [3, 1, 2].map(|hour| event(&key, later(hour))).to_vec();
     store.write(&batch(events)).await.expect("written");
@@ -157,6 +158,11 @@ pub async fn use_is_noted_with_a_batch_and_never_goes_back<S: Store>(store: S) {
     assert_eq!(last().await, Some(later(3)));
     store.write(&batch(vec![event(&key, later(4))])).await.expect("written");
     assert_eq!(last().await, Some(later(4)));
+    // Using it changes nothing else.
+    let used = now().await;
+    assert_eq!(used.last_used_from, Some([192, 0, 2, 1].into()));
+    let unused = Key { last_used_at: None, last_used_from: None, ..used };
+    assert_eq!(&unused, key.key());
     let draft = store.issuer().draft(NewKey::named("never")).expect("a key").into_issued();
     store.write(&batch(vec![event(&draft, NOON)])).await.expect("it is recorded all the same");
     assert_eq!(requests(&store, &of_key(&draft), period(-1, 1)).await, 1);

@@ -17,8 +17,8 @@ pub use lifecycle::{
 pub use races::{changes_at_once_all_count, one_of_many_custom_keys_wins};
 pub use records::{
     empty_lists_clear_and_invalid_ones_change_nothing, issued_keys_are_found_by_their_text_alone,
-    last_use_never_goes_back, odd_texts_stay_texts, pages_hold_every_key_once,
-    records_carry_everything, updates_write_only_what_they_name,
+    odd_texts_stay_texts, pages_hold_every_key_once, records_carry_everything,
+    updates_write_only_what_they_name,
 };
 pub use secrets::{
     custom_keys_need_permission_and_are_unique, old_and_new_peppers_work_side_by_side,

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, Budget, BudgetWindow, Denial, Directory, Group, GroupKind, Issuer, Key, KeyId, KeyPage,
+    Amount, Budget, BudgetWindow, Denial, Directory, Group, GroupKind, Issuer, Key, KeyPage,
     KeyRecord, KeyRef, KeyStore, KeyUpdate, Limit, Metadata, NewKey, Status, Tenant, TenantId,
-    Timestamp,
 };
 use serde_json::{Map, json};
 
@@ -152,25 +151,6 @@ where
     assert_eq!((cleared.expires_at, &cleared.scopes), (None, &key.key().scopes));
     let bad = NewKey::named("").owner("a b").scope("").expires_in(Duration::ZERO);
     check_problems(store.issue(bad).await, &["name", "owner", "expires_at", "scopes[0]"]);
-}
-
-/// Use is remembered without touching the key.
-pub async fn last_use_never_goes_back<S>(bench: Bench, store: S)
-where
-    S: KeyStore + Directory + Clone + 'static,
-{
-    let key = issue(&store, NewKey::named("used")).await;
-    let used_at = async || store.key(&KeyRef::from(&key)).await.expect("there").last_used_at;
-    assert_eq!(used_at().await, None);
-    for (second, expected) in [(5, 5), (3, 5), (9, 9)] {
-        let at = Timestamp::from_unix_seconds(second);
-        store.mark_used(key.id(), at).await.expect("the store answers");
-        assert_eq!(used_at().await, Some(Timestamp::from_unix_seconds(expected)));
-    }
-    let record = bench.record(&store, key.reveal()).await.expect("the key is there");
-    assert_eq!(&record.key, key.key());
-    let nobody = KeyId::from_bytes([7; 16]);
-    store.mark_used(nobody, bench.now()).await.expect("a key that is gone is no error");
 }
 
 /// Pages come in the order of issuing and leave nothing out.
