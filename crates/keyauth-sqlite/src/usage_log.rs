@@ -1,11 +1,12 @@
 //! Writing the record of what was used.
 
+use std::collections::BTreeMap;
 use std::ops::DerefMut;
 use std::time::Duration;
 
 use keyauth_core::{
-    GroupId, KeyStore, LimitUnit, LimitedSubject, LookupError, Period, StoreError, Timestamp,
-    UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums,
+    GroupId, KeyId, KeyStore, LimitUnit, LimitedSubject, LookupError, Period, StoreError,
+    Timestamp, UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums, UsageTotal,
 };
 use sqlx::sqlite::SqliteConnection;
 
@@ -87,9 +88,18 @@ async fn write(
         return Ok(0);
     }
     let mut set_aside = 0;
+    // Added up here: others wait for the one connection that writes.
+    let (mut days, mut last) = (BTreeMap::new(), BTreeMap::new());
     for (place, event) in batch.events.iter().enumerate() {
-        match write_event(connection, event).await {
-            Ok(()) => {}
+        match insert_call(connection, event).await {
+            Ok(()) => {
+                let day: &mut UsageTotal = days.entry(Day::of(event)).or_default();
+                *day = day.saturating_add(&as_written(event));
+                let last: &mut &UsageEvent = last.entry(event.key).or_insert(event);
+                if last.at <= event.at {
+                    *last = event;
+                }
+            }
             Err(error) if is_refused(&error) => {
                 set_aside += 1;
                 sqlx::query("INSERT INTO usage_set_aside VALUES (?, ?, ?, ?)")
@@ -104,55 +114,100 @@ async fn write(
             Err(error) => return Err(StoreError::unavailable(error)),
         }
     }
+    for (day, total) in days {
+        add_to_day(connection, &day, &total).await.map_err(StoreError::unavailable)?;
+    }
+    for event in last.into_values() {
+        note_use(connection, event).await.map_err(StoreError::unavailable)?;
+    }
     Ok(set_aside)
 }
 
-async fn write_event(
+/// A row of sums.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Day<'a> {
+    key: KeyId,
+    day: i64,
+    tenant: &'a str,
+    owner: &'a str,
+    group: &'a str,
+    route: &'a str,
+    resource: &'a str,
+}
+
+impl<'a> Day<'a> {
+    fn of(event: &'a UsageEvent) -> Self {
+        Self {
+            key: event.key,
+            day: event.at.as_micros().div_euclid(DAY),
+            tenant: event.tenant.as_str(),
+            owner: event.owner.as_str(),
+            group: event.group.as_ref().map_or("", GroupId::as_str),
+            route: &event.route,
+            resource: &event.resource,
+        }
+    }
+}
+
+async fn insert_call(
     connection: &mut SqliteConnection,
     event: &UsageEvent,
 ) -> Result<(), sqlx::Error> {
-    let whole = |number: u64| i64::try_from(number.min(MOST)).unwrap_or(i64::MAX);
-    let group = event.group.as_ref().map_or("", GroupId::as_str);
-    let address = event.address.map(|address| address.to_string());
     sqlx::query("INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(event.at.as_micros())
         .bind(event.tenant.as_str())
         .bind(event.owner.as_str())
-        .bind(group)
+        .bind(event.group.as_ref().map_or("", GroupId::as_str))
         .bind(event.key.as_bytes().as_slice())
         .bind(&*event.route)
         .bind(&*event.resource)
         .bind(i64::from(event.status))
         .bind(event.cost.as_fractions())
-        .bind(whole(event.limit_cost))
-        .bind(whole(event.input))
-        .bind(whole(event.output))
+        .bind(signed(event.limit_cost.min(MOST)))
+        .bind(signed(event.input.min(MOST)))
+        .bind(signed(event.output.min(MOST)))
         .bind(i64::try_from(event.duration.as_micros()).unwrap_or(i64::MAX))
-        .bind(&address)
-        .execute(&mut *connection)
-        .await?;
+        .bind(event.address.map(|address| address.to_string()))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+async fn add_to_day(
+    connection: &mut SqliteConnection,
+    day: &Day<'_>,
+    total: &UsageTotal,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO usage_days VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?) \
+        "INSERT INTO usage_days VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (key_id, day, tenant, owner, group_id, route, resource) DO UPDATE SET \
-         requests = requests + 1, failures = failures + excluded.failures, \
+         requests = requests + excluded.requests, failures = failures + excluded.failures, \
          cost = cost + excluded.cost, limit_cost = limit_cost + excluded.limit_cost, \
          input = input + excluded.input, output = output + excluded.output",
     )
-    .bind(event.at.as_micros().div_euclid(DAY))
-    .bind(event.tenant.as_str())
-    .bind(event.owner.as_str())
-    .bind(group)
-    .bind(event.key.as_bytes().as_slice())
-    .bind(&*event.route)
-    .bind(&*event.resource)
-    .bind(event.has_failed())
-    .bind(event.cost.as_fractions())
-    .bind(whole(event.limit_cost))
-    .bind(whole(event.input))
-    .bind(whole(event.output))
-    .execute(&mut *connection)
-    .await?;
-    // To the minute, so that a busy key is not written with each call.
+    .bind(day.day)
+    .bind(day.tenant)
+    .bind(day.owner)
+    .bind(day.group)
+    .bind(day.key.as_bytes().as_slice())
+    .bind(day.route)
+    .bind(day.resource)
+    .bind(signed(total.requests))
+    .bind(signed(total.failures))
+    .bind(total.cost.as_fractions())
+    .bind(signed(total.limit_cost))
+    .bind(signed(total.input))
+    .bind(signed(total.output))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+async fn note_use(
+    connection: &mut SqliteConnection,
+    event: &UsageEvent,
+) -> Result<(), sqlx::Error> {
+    // To the minute, so that a busy key is not written with each batch.
     sqlx::query(
         "INSERT INTO key_usage (key_id, last_used_at, last_used_from) \
          SELECT id, ?, ? FROM keys WHERE id = ? \
@@ -161,11 +216,26 @@ async fn write_event(
          WHERE excluded.last_used_at >= last_used_at + 60000000",
     )
     .bind(event.at.as_micros())
-    .bind(&address)
+    .bind(event.address.map(|address| address.to_string()))
     .bind(event.key.as_bytes().as_slice())
     .execute(connection)
     .await
     .map(drop)
+}
+
+/// What the row of a call says.
+fn as_written(event: &UsageEvent) -> UsageTotal {
+    let UsageTotal { limit_cost, input, output, .. } = UsageTotal::from(event);
+    UsageTotal {
+        limit_cost: limit_cost.min(MOST),
+        input: input.min(MOST),
+        output: output.min(MOST),
+        ..event.into()
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Whether the database does not take some value, now or later: `SQLITE_CONSTRAINT`,

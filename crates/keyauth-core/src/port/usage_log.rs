@@ -125,6 +125,19 @@ impl UsageTotal {
     }
 }
 
+impl From<&UsageEvent> for UsageTotal {
+    fn from(event: &UsageEvent) -> Self {
+        Self {
+            requests: 1,
+            failures: u64::from(event.has_failed()),
+            cost: event.cost,
+            limit_cost: event.limit_cost,
+            input: event.input,
+            output: event.output,
+        }
+    }
+}
+
 impl UsageEvent {
     /// Whether the service has failed at it, or not answered.
     #[must_use]

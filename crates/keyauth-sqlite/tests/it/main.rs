@@ -5,3 +5,4 @@
 mod by_hand;
 mod conformance;
 mod files;
+mod usage;

@@ -173,6 +173,7 @@ macro_rules! usage_log_conformance {
     ($open:path) => {
         $crate::usage_log_conformance! { $open:
             a_batch_is_written_once,
+            large_figures_add_up,
             totals_are_of_whom_they_are_asked_for,
             periods_are_exact,
             use_is_noted_with_a_batch_and_never_goes_back,

@@ -86,6 +86,21 @@ pub async fn a_batch_is_written_once<S: Store>(store: S) {
     }
 }
 
+/// What no single call comes to is added up exactly; what no call comes to is cut off, in rows and sums.
+pub async fn large_figures_add_up<S: Store>(store: S) {
+    const LARGE: u64 = 1 << 53;
+    let key = issue(&store).await;
+    let cost = Amount::from_fractions(i64::MAX / 8);
+    let large = UsageEvent { input: LARGE, output: u64::MAX, cost, ..event(&key, NOON) };
+    store.write(&batch(vec![large.clone(), large.clone()])).await.expect("written");
+    store.write(&batch(vec![large.clone(), large])).await.expect("written");
+    for period in [period(-1, 1), period(-100, 100)] {
+        let total = store.total(&of_key(&key), period).await.expect("a total");
+        assert_eq!((total.input, total.output), (4 * LARGE, 4 * LARGE));
+        assert_eq!(total.cost.as_fractions(), i64::MAX / 8 * 4);
+    }
+}
+
 /// Totals are those of everybody a key belongs to, and of nobody else.
 pub async fn totals_are_of_whom_they_are_asked_for<S: Store>(store: S) {
     let (key, other) = (issue(&store).await, issue(&store).await);
