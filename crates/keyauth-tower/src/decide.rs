@@ -1,23 +1,23 @@
 //! What becomes of a request: the steps before the service is called.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{Method, Request};
+use http::Request;
 use keyauth_core::{
-    Amount, Answered, CallDetails, Denial, Exhausted, Guard, KeyRecord, LedgerError, LimitDecision,
-    LimitFuture, LimitStep, LookupError, LookupFuture, Parsed, Peek, RequestFacts, Slots,
+    Denial, Guard, KeyRecord, LimitDecision, LimitFuture, LimitStep, LookupError, LookupFuture,
+    Parsed, Peek, RequestFacts,
 };
 use tracing::Span;
 
 use crate::address::network;
-use crate::charge::{Charge, Open};
+use crate::charging::ReserveFuture;
 use crate::layer::{Foreign, Settings, Strangers};
 use crate::limits::{LimitHeaders, tell};
+use crate::permit::Permit;
 use crate::refusal::{Reason, Refusal, Shape};
 use crate::require::Unauthenticated;
 use crate::source::query_holds_key;
-use crate::{Credential, KeySource, Principal, RequestHead, observe};
+use crate::{Charge, Credential, KeySource, Principal, RequestHead, observe};
 
 /// What to do with a request that has just come in.
 pub(crate) enum Step {
@@ -39,43 +39,12 @@ pub(crate) enum Wait {
     Budgets(ReserveFuture, Principal, Permit),
 }
 
-pub(crate) type ReserveFuture =
-    Pin<Box<dyn Future<Output = Result<Result<(), Exhausted>, LedgerError>> + Send>>;
-
 /// What has become of a request that waited, or did not need to.
 pub(crate) enum Cleared {
     /// Call the service.
     Pass(Permit),
     /// Wait for this, too.
     Wait(Wait),
-}
-
-/// What a request within its limits and budgets takes along.
-#[derive(Default)]
-pub(crate) struct Permit {
-    /// Its places among those at once.
-    pub(crate) slots: Option<Slots>,
-    /// How the limits stand, for the response to tell.
-    pub(crate) told: LimitHeaders,
-    /// What it is charged.
-    pub(crate) charge: Option<Open>,
-}
-
-impl Permit {
-    /// Gives the handler its charge, and its places, which it may keep for longer.
-    pub(crate) fn tell_handler<B>(&self, request: &mut Request<B>) {
-        if let Some(Open { charge, .. }) = &self.charge {
-            request.extensions_mut().insert(charge.clone());
-        }
-        let Some(slots) = &self.slots else { return };
-        // With those of a layer further out, which it is to keep as well.
-        let extensions = request.extensions_mut();
-        let all = match extensions.remove::<Slots>() {
-            Some(outer) => Slots::new((outer, slots.clone())),
-            None => slots.clone(),
-        };
-        extensions.insert(all);
-    }
 }
 
 /// Where the key of an admitted request was.
@@ -217,11 +186,7 @@ impl Settings {
                     [] => LimitHeaders::new(),
                     states => tell(&record.limits, states, self.telling).0,
                 };
-                let head = RequestHead::of(request);
-                let charge = self.auth.charge(&principal, || self.details(&head));
-                let shape = self.shape(request);
-                let open = |(charge, hold)| Open { charge: Charge::new(charge, shape), hold };
-                let charge = charge.map(open);
+                let charge = self.open_charge(request, &principal);
                 let permit = Permit { slots: within.slots, told, charge };
                 Ok(self.price(request, principal, permit, span))
             }
@@ -238,76 +203,8 @@ impl Settings {
         }
     }
 
-    /// What is recorded of a request.
-    fn details(&self, head: &RequestHead<'_>) -> CallDetails {
-        // Only what the service has named: paths, and methods of their own, clients make up.
-        let method = match *head.method {
-            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH => {
-                head.method.as_str()
-            }
-            Method::DELETE | Method::OPTIONS | Method::TRACE => head.method.as_str(),
-            _ => "OTHER",
-        };
-        let route = head.route().map(|route| format!("{method} {route}")).unwrap_or_default();
-        CallDetails {
-            route: route.into(),
-            address: self.address.find(head),
-            limit_cost: self.cost.as_ref().map_or(1, |cost| cost(head)),
-        }
-    }
-
-    /// Has the budgets decide, where the request has a price.
-    fn price<B>(
-        &self,
-        request: &mut Request<B>,
-        principal: Principal,
-        permit: Permit,
-        span: &Span,
-    ) -> Cleared {
-        let head = RequestHead::of(request);
-        let price = self.price.as_ref().map_or(Amount::ZERO, |price| price(&head));
-        let budgeted = !principal.record().budgets.is_empty() && price != Amount::ZERO;
-        match permit.charge.as_ref().filter(|_| budgeted) {
-            Some(Open { charge, .. }) => {
-                let charge = charge.clone();
-                // The core's own, whose answer is not yet a refusal.
-                let reserve = Box::pin(async move { (*charge).reserve(price).await });
-                Cleared::Wait(Wait::Budgets(reserve, principal, permit))
-            }
-            None => Cleared::Pass(self.pass(request, principal, permit, span)),
-        }
-    }
-
-    /// Decides once the budgets have.
-    pub(crate) fn reserved<B>(
-        &self,
-        request: &mut Request<B>,
-        principal: Principal,
-        permit: Permit,
-        decision: Result<Result<(), Exhausted>, LedgerError>,
-        span: &Span,
-    ) -> Result<Permit, Refusal> {
-        let refused = permit.charge.as_ref().map_or(Ok(()), |open| open.charge.refuse(decision));
-        match refused {
-            Ok(()) => Ok(self.pass(request, principal, permit, span)),
-            Err(refusal) => {
-                if let Some(Open { charge, .. }) = &permit.charge {
-                    charge.answered(Answered::Failed(refusal.status().as_u16()));
-                }
-                match refusal.reason() {
-                    Reason::Denied(denial) => {
-                        let head = RequestHead::of(request);
-                        observe::denied(span, denial, Some(principal.record()), &head);
-                    }
-                    Reason::Unanswered(kind) => observe::undecided(span, kind),
-                }
-                Err(refusal.told())
-            }
-        }
-    }
-
     /// Puts the principal into the request, and what else its handler may want.
-    fn pass<B>(
+    pub(crate) fn pass<B>(
         &self,
         request: &mut Request<B>,
         principal: Principal,
@@ -424,7 +321,7 @@ impl Settings {
         Refusal::new(reason, self.shape(request)).told()
     }
 
-    fn shape<B>(&self, request: &Request<B>) -> Shape {
+    pub(crate) fn shape<B>(&self, request: &Request<B>) -> Shape {
         if self.http_only { Shape::Http } else { Shape::of(&RequestHead::of(request)) }
     }
 }

@@ -13,8 +13,9 @@ use keyauth_core::Answered;
 use crate::ResponseBody;
 use crate::body::Held;
 use crate::charge::Open;
-use crate::decide::{Permit, Place};
+use crate::decide::Place;
 use crate::layer::Settings;
+use crate::permit::Permit;
 use crate::refusal::{Refusal, Shape, Style};
 
 /// The last touches to a response, decided with the request.

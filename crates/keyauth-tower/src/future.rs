@@ -11,9 +11,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 use tracing::Span;
 
-use crate::decide::{Cleared, Permit, Place, Wait};
+use crate::decide::{Cleared, Place, Wait};
 use crate::finish::Finish;
 use crate::layer::Settings;
+use crate::permit::Permit;
 use crate::{Refusal, ResponseBody};
 
 pin_project! {

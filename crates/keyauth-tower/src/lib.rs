@@ -50,6 +50,7 @@
 mod address;
 mod body;
 mod charge;
+mod charging;
 mod decide;
 #[cfg(feature = "axum")]
 mod extract;
@@ -59,6 +60,7 @@ mod head;
 mod layer;
 mod limits;
 mod observe;
+mod permit;
 mod principal;
 mod rate_limit;
 mod refusal;

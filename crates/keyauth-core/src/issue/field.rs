@@ -24,6 +24,9 @@ const MAX_LIMITS: usize = 64;
 const MAX_LIMIT_NAME: usize = 64;
 /// The longest rolling window: beyond it, calendar windows serve.
 const MAX_WINDOW: Duration = Duration::from_hours(31 * 24);
+/// Zones with a summer whose names PostgreSQL reads as abbreviations, which have none: its
+/// `pg_timezone_abbrevs`.
+const AMBIGUOUS_ZONES: [&str; 4] = ["CET", "EET", "MET", "WET"];
 /// The longest budget window in hours: a leap year.
 const MAX_HOURS: u32 = 366 * 24;
 
@@ -133,6 +136,11 @@ impl Fields {
                 && !(1..=MAX_HOURS).contains(&hours)
             {
                 self.problem(format!("budgets[{at}].window"), "must be 1 to 8784 hours");
+            }
+            if AMBIGUOUS_ZONES.iter().any(|zone| zone.eq_ignore_ascii_case(budget.zone.name())) {
+                let message =
+                    "is a fixed offset to some databases; name a place like Europe/Berlin";
+                self.problem(format!("budgets[{at}].zone"), message);
             }
             self.per(format!("budgets[{at}].per"), set_on, budget.per);
         }

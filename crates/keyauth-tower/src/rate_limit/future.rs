@@ -9,7 +9,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::decide::Permit;
+use crate::permit::Permit;
 use crate::refusal::{Refusal, Style};
 use crate::{ResponseBody, finish};
 

@@ -18,8 +18,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::address::network;
-use crate::decide::Permit;
 use crate::limits::{LimitHeaders, Telling, tell};
+use crate::permit::Permit;
 use crate::refusal::{Refusal, Shape};
 use crate::{ClientAddress, RequestHead, ResponseBody, observe};
 pub use future::RateLimitFuture;

@@ -229,7 +229,11 @@ where
     let refused = store.put_group(&Group { budgets: vec![day(1), day(2)], ..plan }).await;
     check_problems(refused, &["budgets[1].name"]);
     let never = vec![Budget::new(units(1), BudgetWindow::Hours(0))];
-    let refused = store.put_tenant(&Tenant { budgets: never, ..tenant }).await;
+    let refused = store.put_tenant(&Tenant { budgets: never, ..tenant.clone() }).await;
     check_problems(refused, &["budgets[0].window"]);
+    let zone = TimeZone::named("cet").expect("a zone");
+    let unclear = vec![Budget::new(units(1), BudgetWindow::Day).in_zone(zone)];
+    let refused = store.put_tenant(&Tenant { budgets: unclear, ..tenant }).await;
+    check_problems(refused, &["budgets[0].zone"]);
     assert_eq!(applied().await, overridden);
 }
