@@ -59,6 +59,10 @@ pub(crate) async fn write_and_read(store: &PostgresStore, key: &IssuedKey) {
     let KeyRef { tenant, id } = KeyRef::from(key);
     let total = store.total(&LimitedSubject::Key(tenant, id), all).await.expect("a total");
     assert!((2..=3).contains(&total.requests));
+    let KeyRef { tenant, id } = KeyRef::from(key);
+    let calls = store.calls(&LimitedSubject::Key(tenant, id), all, 100).await.expect("calls");
+    assert!((2..=3).contains(&calls.len()));
+    store.tidy(None).await.expect("tidied");
 }
 
 /// M11: what is refused is set aside alone, and once.
