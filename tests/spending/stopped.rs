@@ -9,7 +9,7 @@ use keyauth_core::{
 };
 use keyauth_postgres::PostgresStore;
 use keyauth_sqlite::SqliteStore;
-use keyauth_testkit::PostgresDatabase;
+use keyauth_testkit::{FaultProxy, PostgresDatabase, Wire};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
@@ -27,11 +27,6 @@ async fn end(store: &(impl KeyStore + Ledger + UsageReader), name: &str, mode: B
     let key = store.issue(NewKey::named("spent").budget(budget.clone())).await.expect("a key");
     let subject = LimitedSubject::Key(TenantId::default(), key.id());
     let charged = ChargedBudget { subject: subject.clone(), budget };
-    let all = Period { start: Timestamp::from_micros(0), end: Timestamp::MAX };
-    let rows = async || {
-        let total = store.total(&subject, all).await.expect("a total");
-        usize::try_from(total.requests).expect("a count")
-    };
     let spool = tempfile::tempdir().expect("a folder");
     let mut spender = Spender::start(name, &key, CALLS, spool.path()).await;
     wait_until_used(store, &charged, BEFORE).await;
@@ -44,23 +39,66 @@ async fn end(store: &(impl KeyStore + Ledger + UsageReader), name: &str, mode: B
     let after = state(store, &charged).await;
     assert_eq!((after.reserved, after.lost), (Amount::ZERO, Amount::ZERO), "{mode:?}: {after:?}");
     assert_eq!(after.used.saturating_add(after.overrun).as_fractions(), spent.counted, "{mode:?}");
-    assert_eq!(rows().await, spent.opened, "{mode:?}");
+    assert_eq!(rows(store, &subject).await, spent.opened, "{mode:?}");
     assert!(is_empty(spool.path()));
+}
 
-    // Killed, it leaves what the next one finds.
-    let mut spender = Spender::start(name, &key, CALLS, spool.path()).await;
-    let twice = after.used.saturating_add(BEFORE);
-    wait_until_used(store, &charged, twice).await;
+/// Killed while the database is away, a process leaves what the next one finds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_killed_have_spooled_is_written_by_the_next() {
+    let database = PostgresDatabase::create().await;
+    let store = PostgresStore::connect(database.url()).await.expect("a server");
+    store.migrate().await.expect("a schema");
+    let proxy = FaultProxy::to(database.url()).await;
+    let spool = tempfile::tempdir().expect("a folder");
+    let limit = Amount::from_units(1_000_000).expect("an amount");
+    let budget = Budget::new(limit, BudgetWindow::Total).in_mode(BudgetMode::Leased);
+    let key = store.issue(NewKey::named("spent").budget(budget.clone())).await.expect("a key");
+    let subject = LimitedSubject::Key(TenantId::default(), key.id());
+    let charged = ChargedBudget { subject: subject.clone(), budget };
+    let mut spender = Spender::start(proxy.url(), &key, CALLS, spool.path()).await;
+    wait_until_used(&store, &charged, BEFORE).await;
+    proxy.set_wire(Wire::Cut);
+    let size = || bytes_below(spool.path());
+    let before = size();
+    let growing = async {
+        while size() < before + 10_000 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, growing).await.expect("calls are spooled");
     spender.process.kill().await.expect("killed");
-    let written = rows().await;
-    let mut next = Spender::start(name, &key, 1, spool.path()).await;
+    // What was under way to the database is there by now, or never.
+    proxy.set_wire(Wire::Whole);
+    let written = rows(&store, &subject).await;
+    let mut next = Spender::start(database.url(), &key, 1, spool.path()).await;
     assert_eq!(next.line().await, "half");
     next.spent().await;
     assert!(next.process.wait().await.expect("a status").success());
-    assert!(rows().await > written, "what was in the spool, and one");
+    let after = rows(&store, &subject).await;
+    assert!(after > written + 1, "{written} before, and {after} after one more");
     assert!(is_empty(spool.path()));
-    let pages = store.calls(&subject, all, u32::MAX).await.expect("calls").len();
-    assert_eq!(pages, rows().await, "rows and sums agree");
+    let all = Period { start: Timestamp::from_micros(0), end: Timestamp::MAX };
+    let calls = store.calls(&subject, all, u32::MAX).await.expect("calls").len();
+    assert_eq!(calls, after, "rows and sums agree");
+}
+
+/// How many calls are in the sums.
+async fn rows(reader: &impl UsageReader, of: &LimitedSubject) -> usize {
+    let all = Period { start: Timestamp::from_micros(0), end: Timestamp::MAX };
+    let total = reader.total(of, all).await.expect("a total");
+    usize::try_from(total.requests).expect("a count")
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    // Files come and go meanwhile.
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let len = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.map(len).sum()
 }
 
 async fn state(ledger: &impl Ledger, charged: &ChargedBudget) -> BudgetState {

@@ -1,4 +1,4 @@
-//! HTTP of API keys' own, as axum routers: what a key has used.
+//! HTTP of API keys' own, as axum routers: what a key has used, and exports of it.
 //!
 //! ```
 //! use axum::Router;
@@ -41,7 +41,7 @@
 //! * A router here stands behind [`KeyAuthLayer`](keyauth_tower::KeyAuthLayer): without an admitted
 //!   key it answers 401.
 //! * Whose usage it is comes from the key alone, never from what the client says.
-//! * Reading waits for its turn, four at once, and for ten seconds: what requests need of the
+//! * Of a key one reads at a time, and four in all, for ten seconds: what requests need of the
 //!   database stays theirs.
 //! * A parameter that is unknown, repeated or no value of its kind is 400, and named.
 //! * An export holds nothing between its pages, so that slow readers cost nothing.
@@ -49,4 +49,4 @@
 mod problem;
 mod usage;
 
-pub use usage::OwnUsage;
+pub use usage::{OwnUsage, UsageFormat, export_usage};

@@ -36,6 +36,12 @@ CREATE INDEX usage_by_key ON keyauth.usage (key_id, at);
 CREATE INDEX usage_by_owner ON keyauth.usage (tenant, owner, at);
 CREATE INDEX usage_by_tenant ON keyauth.usage (tenant, at);
 
+-- Since when calls are kept, as far as any were let go of.
+CREATE TABLE keyauth.usage_kept (
+    since date NOT NULL,
+    one boolean PRIMARY KEY DEFAULT true CHECK (one)
+);
+
 -- Sums of a day in UTC. They stay when the day's calls are detached.
 CREATE TABLE keyauth.usage_days (
     day date NOT NULL,
@@ -173,6 +179,19 @@ BEGIN
 END
 $$;
 
+-- Refuses what needs calls that are kept no more: less than all of them is none. Says since when there are.
+CREATE FUNCTION keyauth.require_kept(begins timestamptz) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    kept timestamptz;
+BEGIN
+    SELECT since::timestamp AT TIME ZONE 'UTC' INTO kept FROM keyauth.usage_kept;
+    IF begins < kept THEN
+        RAISE EXCEPTION '%', extract(epoch FROM kept)::bigint USING ERRCODE = 'KA001';
+    END IF;
+END
+$$;
+
 -- What was used, in any number of periods. Of whole days in UTC the sums are read, of parts of days
 -- the calls; which these are, and of which period, the caller says: days by their number since 1970,
 -- times in microseconds.
@@ -190,7 +209,14 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 -- Whose usage it is decides by which index it is found.
 SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
+DECLARE
+    -- Known before it is planned, so that other days' partitions are not even opened.
+    earliest CONSTANT timestamptz :=
+        'epoch'::timestamptz + (SELECT min(at) FROM unnest(begins) AS at) * interval '1 microsecond';
+    latest CONSTANT timestamptz :=
+        'epoch'::timestamptz + (SELECT max(at) FROM unnest(ends) AS at) * interval '1 microsecond';
 BEGIN
+    PERFORM keyauth.require_kept(earliest);
     RETURN QUERY
     SELECT p.place, p.key_id, p.owner, p.route, p.resource, sum(p.requests)::bigint,
         sum(p.failures)::bigint, sum(p.cost), sum(p.limit_cost), sum(p.input), sum(p.output)
@@ -222,7 +248,8 @@ BEGIN
                 1::bigint, (u.status = 0 OR u.status >= 500)::integer::bigint, u.cost::numeric,
                 u.limit_cost::numeric, u.input::numeric, u.output::numeric
             FROM keyauth.usage AS u
-            WHERE u.at >= 'epoch'::timestamptz + slice.begins * interval '1 microsecond'
+            WHERE u.at >= earliest AND u.at < latest
+                AND u.at >= 'epoch'::timestamptz + slice.begins * interval '1 microsecond'
                 AND u.at < 'epoch'::timestamptz + slice.ends * interval '1 microsecond'
                 AND u.tenant = of_tenant
                 AND (of_owner IS NULL OR u.owner = of_owner)
@@ -243,11 +270,14 @@ CREATE FUNCTION keyauth.list_usage(
 ) RETURNS SETOF keyauth.usage
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    earliest CONSTANT timestamptz := 'epoch'::timestamptz + begins * interval '1 microsecond';
+    latest CONSTANT timestamptz := 'epoch'::timestamptz + ends * interval '1 microsecond';
 BEGIN
+    PERFORM keyauth.require_kept(earliest);
     RETURN QUERY
     SELECT u.* FROM keyauth.usage AS u
-    WHERE u.at >= 'epoch'::timestamptz + begins * interval '1 microsecond'
-        AND u.at < 'epoch'::timestamptz + ends * interval '1 microsecond'
+    WHERE u.at >= earliest AND u.at < latest
         AND u.tenant = of_tenant
         AND (of_owner IS NULL OR u.owner = of_owner)
         AND (of_group IS NULL OR u.group_id = of_group)
@@ -258,11 +288,13 @@ $$;
 
 -- Makes the partitions of the next days, forgets batches that nobody sends again, and detaches days
 -- that ended before a time: their tables stay, for whoever wants to keep them elsewhere. Says which.
+-- Where somebody else is at it, or reads, nothing is detached; the next time it is.
 CREATE FUNCTION keyauth.detach_usage(before date) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 DECLARE
     partition regclass;
+    detached text[] := '{}';
 BEGIN
     IF before > (now() AT TIME ZONE 'UTC')::date THEN
         RAISE EXCEPTION 'today is still written to' USING ERRCODE = 'invalid_parameter_value';
@@ -270,15 +302,28 @@ BEGIN
     PERFORM keyauth.make_usage_day((now() AT TIME ZONE 'UTC')::date + ahead)
         FROM generate_series(0, 2) AS ahead;
     DELETE FROM keyauth.usage_batches WHERE written_at < now() - interval '30 days';
-    FOR partition IN
-        SELECT inhrelid::regclass FROM pg_inherits
-        JOIN pg_class AS c ON c.oid = inhrelid
-        WHERE inhparent = 'keyauth.usage'::regclass
-            AND c.relname < to_char(before, '"usage_"YYYYMMDD')
-    LOOP
-        EXECUTE format('ALTER TABLE keyauth.usage DETACH PARTITION %s', partition);
-        RETURN NEXT partition::text;
-    END LOOP;
+    IF before IS NULL OR NOT
+        pg_try_advisory_xact_lock(hashtextextended('keyauth detach usage keyauth.', 0))
+    THEN
+        RETURN;
+    END IF;
+    BEGIN
+        INSERT INTO keyauth.usage_kept AS k (since) VALUES (before)
+            ON CONFLICT (one) DO UPDATE SET since = greatest(k.since, excluded.since);
+        FOR partition IN
+            SELECT inhrelid::regclass FROM pg_inherits
+            JOIN pg_class AS c ON c.oid = inhrelid
+            WHERE inhparent = 'keyauth.usage'::regclass
+                AND c.relname < to_char(before, '"usage_"YYYYMMDD')
+        LOOP
+            EXECUTE format('ALTER TABLE keyauth.usage DETACH PARTITION %s', partition);
+            detached := detached || partition::text;
+        END LOOP;
+    EXCEPTION
+        WHEN lock_not_available THEN
+            RETURN;
+    END;
+    RETURN QUERY SELECT unnest(detached);
 END
 $$;
 

@@ -13,7 +13,7 @@ use crate::keys::uuid;
 use crate::transaction::{ATTEMPTS, is_transient};
 
 /// More than that is nobody's count: sums of it stay exact.
-const MOST: u64 = 1 << 53;
+const MOST: u64 = 1 << 40;
 /// How long a request waits for what a limit begins with.
 const SUMS_DEADLINE: Duration = Duration::from_secs(1);
 

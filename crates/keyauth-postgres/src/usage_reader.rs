@@ -8,12 +8,16 @@ use keyauth_core::{
     UsageDimension, UsageEvent, UsageLine, UsageQuery, UsageReader, UsageSlice, UsageTotal,
 };
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow, Postgres};
+use sqlx::query::Query;
 use sqlx::types::Uuid;
 
 use crate::PostgresStore;
 use crate::keys::uuid;
 use crate::row::DecodeError;
+
+/// How long reading may take.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 impl UsageReader for PostgresStore {
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageLine>, StoreError> {
@@ -27,7 +31,7 @@ impl UsageReader for PostgresStore {
              limit_cost::text, input::text, output::text FROM keyauth.read_usage($1, $2, $3, $4, \
              $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         );
-        let rows = sqlx::query(statement)
+        let statement = sqlx::query(statement)
             .bind(column(&days, |slice| slice.place))
             .bind(column(&days, |slice| slice.start))
             .bind(column(&days, |slice| slice.end))
@@ -44,10 +48,8 @@ impl UsageReader for PostgresStore {
             .bind(query.is_by(UsageDimension::Owner))
             .bind(query.is_by(UsageDimension::Route))
             .bind(query.is_by(UsageDimension::Resource))
-            .bind(i64::try_from(UsageQuery::MOST_LINES).unwrap_or(i64::MAX).saturating_add(1))
-            .fetch_all(self.pool())
-            .await
-            .map_err(StoreError::unavailable)?;
+            .bind(i64::try_from(UsageQuery::MOST_LINES).unwrap_or(i64::MAX).saturating_add(1));
+        let rows = self.read(statement).await?;
         let lines = rows.iter().map(|row| line(query, row)).collect::<Result<_, DecodeError>>();
         UsageQuery::check_lines(lines.map_err(StoreError::unavailable)?)
     }
@@ -68,18 +70,46 @@ impl UsageReader for PostgresStore {
              (extract(epoch FROM duration) * 1000000)::bigint AS duration, host(address) AS address \
              FROM keyauth.list_usage($1, $2, $3, $4, $5, $6, $7)",
         );
-        let rows = sqlx::query(statement)
+        let statement = sqlx::query(statement)
             .bind(tenant.as_str())
             .bind(of.owner().map(OwnerId::as_str))
             .bind(of.group().map(GroupId::as_str))
             .bind(of.key().map(uuid))
             .bind(period.start.as_micros())
             .bind(period.end.as_micros())
-            .bind(i64::from(count))
-            .fetch_all(self.pool())
+            .bind(i64::from(count));
+        let rows = self.read(statement).await?;
+        rows.iter().map(event).collect::<Result<_, DecodeError>>().map_err(StoreError::unavailable)
+    }
+}
+
+impl PostgresStore {
+    /// Reads, and has the server end that where it takes too long: nobody waits for it any more, and
+    /// it would keep its connection.
+    async fn read(
+        &self,
+        statement: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let mut reading = self.pool().begin().await.map_err(StoreError::unavailable)?;
+        sqlx::query("SELECT set_config('statement_timeout', $1, true)")
+            .bind(DEADLINE.as_millis().to_string())
+            .execute(&mut *reading)
             .await
             .map_err(StoreError::unavailable)?;
-        rows.iter().map(event).collect::<Result<_, DecodeError>>().map_err(StoreError::unavailable)
+        let rows = statement.fetch_all(&mut *reading).await.map_err(|error| refusal(error))?;
+        reading.commit().await.map_err(StoreError::unavailable)?;
+        Ok(rows)
+    }
+}
+
+/// What the database says to what needs calls that are kept no more, and since when they are.
+fn refusal(error: sqlx::Error) -> StoreError {
+    const NOT_KEPT: &str = "KA001";
+    let refused =
+        error.as_database_error().filter(|error| error.code().as_deref() == Some(NOT_KEPT));
+    match refused.and_then(|error| error.message().parse().ok()) {
+        Some(since) => UsageQuery::not_kept(Timestamp::from_unix_seconds(since)),
+        None => StoreError::unavailable(error),
     }
 }
 

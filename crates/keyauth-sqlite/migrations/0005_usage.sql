@@ -8,6 +8,7 @@ CREATE TABLE usage_batches (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     written_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_batches_by_time ON usage_batches (written_at);
 
 CREATE TABLE usage (
     at INTEGER NOT NULL,
@@ -31,7 +32,14 @@ CREATE TABLE usage (
 ) STRICT;
 CREATE INDEX usage_by_key ON usage (key_id, at);
 CREATE INDEX usage_by_owner ON usage (tenant, owner, at);
+CREATE INDEX usage_by_tenant ON usage (tenant, at);
 CREATE INDEX usage_by_time ON usage (at);
+
+-- Since when calls are kept, as far as any were let go of.
+CREATE TABLE usage_kept (
+    one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    since INTEGER NOT NULL
+) STRICT;
 
 -- Sums of a day in UTC, by its number since 1970. They stay when the day's calls are deleted.
 CREATE TABLE usage_days (

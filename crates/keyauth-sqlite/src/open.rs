@@ -19,6 +19,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for lookups, each of which is short.
 const READERS: u32 = 4;
+/// Connections for reading usage, which may take its time, and how long that waits for one.
+const REPORTERS: u32 = 2;
+const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait before a new file is tried again that another process is setting up.
 const SETUP_PAUSE: Duration = Duration::from_millis(20);
 
@@ -43,7 +46,8 @@ impl SqliteStore {
         let writer = connect(&write_ahead, 1, WRITE_TIMEOUT).await?;
         migrate::run(&writer).await?;
         let readers = connect(&options, READERS, READ_TIMEOUT).await?;
-        Ok(Self::from_parts(Issuer::new(), readers, writer))
+        let reports = connect(&options, REPORTERS, REPORT_TIMEOUT).await?;
+        Ok(Self::from_parts(Issuer::new(), readers, reports, writer))
     }
 
     /// Connects to a file that is there and up to date. Neither creates nor migrates.
@@ -59,8 +63,9 @@ impl SqliteStore {
         let options = options(path);
         let readers = connect(&options, READERS, READ_TIMEOUT).await?;
         migrate::check(&readers).await?;
+        let reports = connect(&options, REPORTERS, REPORT_TIMEOUT).await?;
         let writer = connect(&options, 1, WRITE_TIMEOUT).await?;
-        Ok(Self::from_parts(Issuer::new(), readers, writer))
+        Ok(Self::from_parts(Issuer::new(), readers, reports, writer))
     }
 }
 

@@ -28,6 +28,8 @@ const LOOKUP_DEADLINE: Duration = Duration::from_millis(1_100);
 pub struct SqliteStore {
     issuer: Issuer,
     readers: SqlitePool,
+    /// Of their own, since lookups wait for none that takes long.
+    reports: SqlitePool,
     /// One connection: SQLite has one writer at a time, and those that wait for it must
     /// not keep lookups from theirs.
     writer: SqlitePool,
@@ -36,8 +38,14 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    pub(crate) fn from_parts(issuer: Issuer, readers: SqlitePool, writer: SqlitePool) -> Self {
-        Self { issuer, readers, writer, observers: Arc::default(), telling: Arc::default() }
+    pub(crate) fn from_parts(
+        issuer: Issuer,
+        readers: SqlitePool,
+        reports: SqlitePool,
+        writer: SqlitePool,
+    ) -> Self {
+        let (observers, telling) = (Arc::default(), Arc::default());
+        Self { issuer, readers, reports, writer, observers, telling }
     }
 
     /// Issues by another keyring or clock.
@@ -49,11 +57,16 @@ impl SqliteStore {
     /// Closes the file once all calls under way have ended.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.reports.close().await;
         self.writer.close().await;
     }
 
     pub(crate) const fn readers(&self) -> &SqlitePool {
         &self.readers
+    }
+
+    pub(crate) const fn reports(&self) -> &SqlitePool {
+        &self.reports
     }
 
     pub(crate) const fn writer(&self) -> &SqlitePool {

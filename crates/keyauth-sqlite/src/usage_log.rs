@@ -18,7 +18,7 @@ const DAY: i64 = 86_400_000_000;
 /// How long nobody sends a batch again, in microseconds.
 const BATCHES_ARE_KNOWN_FOR: i64 = 30 * DAY;
 /// More than that is nobody's count: sums of it stay exact.
-const MOST: u64 = 1 << 53;
+const MOST: u64 = 1 << 40;
 /// How long a request waits for what a limit begins with.
 const SUMS_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -33,22 +33,35 @@ impl UsageLog for SqliteStore {
     }
 
     async fn tidy(&self, keep_calls_for: Option<Duration>) -> Result<(), StoreError> {
+        // A clock that has jumped ahead lets go of nothing, at least until the next batch.
+        let last = sqlx::query_scalar("SELECT max(written_at) FROM usage_batches");
+        let last: Option<i64> =
+            last.fetch_one(self.reports()).await.map_err(StoreError::unavailable)?;
         let now = self.issuer().now().as_micros();
-        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let now = last.map_or(now, |last| now.min(last));
         sqlx::query("DELETE FROM usage_batches WHERE written_at < ?")
             .bind(now - BATCHES_ARE_KNOWN_FOR)
             .execute(self.writer())
             .await
             .map_err(StoreError::unavailable)?;
         let Some(keep) = keep_calls_for else { return Ok(()) };
-        let day = now.saturating_sub(micros(keep)).div_euclid(DAY);
+        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        let since = now.saturating_sub(keep).div_euclid(DAY) * DAY;
+        sqlx::query(
+            "INSERT INTO usage_kept (one, since) VALUES (1, ?) \
+             ON CONFLICT (one) DO UPDATE SET since = max(since, excluded.since)",
+        )
+        .bind(since)
+        .execute(self.writer())
+        .await
+        .map_err(StoreError::unavailable)?;
         loop {
             // A few at a time: whoever else writes comes in between.
             let deleted = sqlx::query(
                 "DELETE FROM usage WHERE rowid IN \
                  (SELECT rowid FROM usage WHERE at < ? ORDER BY at LIMIT 1000)",
             )
-            .bind(day * DAY)
+            .bind(since)
             .execute(self.writer())
             .await
             .map_err(StoreError::unavailable)?;

@@ -7,7 +7,7 @@ use keyauth_core::{
     Amount, GroupId, KeyId, LimitedSubject, OwnerId, Period, StoreError, TenantId, Timestamp,
     UsageDimension, UsageEvent, UsageLine, UsageQuery, UsageReader, UsageSlice, UsageTotal,
 };
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::SqliteStore;
@@ -46,16 +46,20 @@ impl UsageReader for SqliteStore {
              SELECT place, {by}, 1, status = 0 OR status >= 500, cost, limit_cost, input, output \
              FROM parts CROSS JOIN usage WHERE {filter} AND at >= first AND at < after) \
              SELECT place, key_id, owner, route, resource, sum(requests) AS requests, \
-             sum(failures) AS failures, CAST(sum(cost) AS INTEGER) AS cost, \
+             sum(failures) AS failures, sum(cost >> 32) AS cost_high, \
+             sum(cost & 0xffffffff) AS cost_low, \
              CAST(sum(limit_cost) AS INTEGER) AS limit_cost, \
              CAST(sum(input) AS INTEGER) AS input, CAST(sum(output) AS INTEGER) AS output \
              FROM used GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT {limit}",
             limit = UsageQuery::MOST_LINES + 1,
         );
-        let slices = |slices: Vec<UsageSlice>| {
+        let slices = |slices: &[UsageSlice]| {
             let slice = |slice: &UsageSlice| [slice.place, slice.start, slice.end];
             json(&slices.iter().map(slice).collect::<Vec<_>>())
         };
+        let parts = query.parts_of_days();
+        let mut reading = self.reports().begin().await.map_err(StoreError::unavailable)?;
+        require_kept(&mut reading, parts.iter().map(|part| part.start).min()).await?;
         let rows = sqlx::query(AssertSqlSafe(statement))
             .bind(tenant.as_str())
             .bind(of.owner().map(OwnerId::as_str))
@@ -63,9 +67,9 @@ impl UsageReader for SqliteStore {
             .bind(of.key().map(|key| key.as_bytes().to_vec()))
             .bind(query.route())
             .bind(query.resource())
-            .bind(slices(query.whole_days())?)
-            .bind(slices(query.parts_of_days())?)
-            .fetch_all(self.readers())
+            .bind(slices(&query.whole_days())?)
+            .bind(slices(&parts)?)
+            .fetch_all(&mut *reading)
             .await
             .map_err(StoreError::unavailable)?;
         let lines = rows.iter().map(|row| line(query, row)).collect::<Result<_, DecodeError>>();
@@ -88,6 +92,8 @@ impl UsageReader for SqliteStore {
              SELECT * FROM {within}",
             within = calls.replace("at < ?6", "at <= coalesce((SELECT at FROM last), ?6 - 1)"),
         );
+        let mut reading = self.reports().begin().await.map_err(StoreError::unavailable)?;
+        require_kept(&mut reading, Some(period.start.as_micros())).await?;
         let rows = sqlx::query(AssertSqlSafe(statement))
             .bind(tenant.as_str())
             .bind(of.owner().map(OwnerId::as_str))
@@ -96,11 +102,24 @@ impl UsageReader for SqliteStore {
             .bind(period.start.as_micros())
             .bind(period.end.as_micros())
             .bind(i64::from(count.saturating_sub(1)))
-            .fetch_all(self.readers())
+            .fetch_all(&mut *reading)
             .await
             .map_err(StoreError::unavailable)?;
         let events = rows.iter().map(event).collect::<Result<_, DecodeError>>();
         events.map_err(StoreError::unavailable)
+    }
+}
+
+/// Refuses what needs calls that are kept no more.
+async fn require_kept(
+    reading: &mut SqliteConnection,
+    begins: Option<i64>,
+) -> Result<(), StoreError> {
+    let since = sqlx::query_scalar("SELECT since FROM usage_kept").fetch_optional(reading).await;
+    let since: Option<i64> = since.map_err(StoreError::unavailable)?;
+    match since.filter(|since| begins.is_some_and(|begins| begins < *since)) {
+        Some(since) => Err(UsageQuery::not_kept(Timestamp::from_micros(since))),
+        None => Ok(()),
     }
 }
 
@@ -124,6 +143,9 @@ fn line(query: &UsageQuery, row: &SqliteRow) -> Result<UsageLine, DecodeError> {
     let place: i64 = row.try_get("place")?;
     let period = usize::try_from(place).ok().and_then(|place| query.period(place));
     let count = |column| row.try_get(column).map(|count: i64| count.unsigned_abs());
+    // In halves, since a sum that is too large is an error.
+    let (high, low): (i64, i64) = (row.try_get("cost_high")?, row.try_get("cost_low")?);
+    let cost = (i128::from(high) << 32) + i128::from(low);
     Ok(UsageLine {
         period: period.ok_or("a period that was not asked for")?,
         key: key.map(|key| key.as_slice().try_into()).transpose()?.map(KeyId::from_bytes),
@@ -133,7 +155,7 @@ fn line(query: &UsageQuery, row: &SqliteRow) -> Result<UsageLine, DecodeError> {
         used: UsageTotal {
             requests: count("requests")?,
             failures: count("failures")?,
-            cost: Amount::from_fractions(row.try_get("cost")?),
+            cost: Amount::from_fractions(i64::try_from(cost).unwrap_or(i64::MAX)),
             limit_cost: count("limit_cost")?,
             input: count("input")?,
             output: count("output")?,

@@ -118,7 +118,7 @@ async fn demo_key(store: &impl KeyStore) -> Result<Option<IssuedKey>, BoxError> 
     let cent: Amount = "0.01".parse()?;
     let demo = NewKey::named("demo")
         .owner("ada")
-        .limit(Limit::per_minute(60))
+        .limit(Limit::per_minute(600))
         .budget(Budget::new(cent, BudgetWindow::Day));
     Ok(Some(store.issue(demo).await?))
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, HeaderName};
@@ -11,21 +10,17 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use keyauth_core::{
-    BudgetState, ChargedBudget, Clock, Counted, Ledger, LedgerError, LimitedSubject, StoreError,
-    SystemClock, UsageReader,
+    BudgetState, ChargedBudget, Clock, Counted, KeyId, Ledger, LedgerError, LimitedSubject,
+    StoreError, SystemClock, UsageEvent, UsageExport, UsageReader,
 };
 use keyauth_tower::Principal;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use super::answer::{Answer, BudgetLine};
-use super::export;
+use super::export::{self, Pages};
 use super::parameters::{CallsAsked, UsageAsked};
+use super::row::Columns;
+use super::turns::Turns;
 use crate::problem::Failure;
-
-/// How many read at once, and how long one may take.
-const TURNS: usize = 4;
-const DEADLINE: Duration = Duration::from_secs(10);
 
 type StatesFuture = Pin<Box<dyn Future<Output = Result<Vec<BudgetState>, LedgerError>> + Send>>;
 type States = dyn Fn(Vec<ChargedBudget>) -> StatesFuture + Send + Sync;
@@ -34,8 +29,8 @@ type States = dyn Fn(Vec<ChargedBudget>) -> StatesFuture + Send + Sync;
 ///
 /// `GET /` gives sums: of today in UTC, or `from` and up to `to` (RFC 3339, or a date) in a `zone`; by
 /// the `hour`, `day` or `month` with `every`; told apart with `by` (`route`, `resource`, or both with a
-/// comma between), or of one `route` or `resource` alone. Figures are exact, and include what this
-/// process has not written yet.
+/// comma between), or of one `route` or `resource` alone. Figures are exact, and of a recorder they
+/// include what it has not written yet. Hours are those of UTC.
 ///
 /// `GET /calls` gives the calls of the same period, each with what it came to: as JSON lines, or with
 /// `format=csv`. It streams, however many they are.
@@ -46,7 +41,7 @@ type States = dyn Fn(Vec<ChargedBudget>) -> StatesFuture + Send + Sync;
 pub struct OwnUsage<R> {
     reader: R,
     states: Option<Arc<States>>,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     clock: Arc<dyn Clock>,
 }
 
@@ -55,8 +50,12 @@ impl<R: UsageReader + Clone + 'static> OwnUsage<R> {
     /// a store.
     #[must_use]
     pub fn new(reader: R) -> Self {
-        let turns = Arc::new(Semaphore::new(TURNS));
-        Self { reader, states: None, turns, clock: Arc::new(SystemClock::new()) }
+        Self {
+            reader,
+            states: None,
+            turns: Arc::new(Turns::new()),
+            clock: Arc::new(SystemClock::new()),
+        }
     }
 
     /// Says as well how the budgets of the key and of its owner stand. Those of its group and its
@@ -82,22 +81,6 @@ impl<R: UsageReader + Clone + 'static> OwnUsage<R> {
         Router::new().route("/", get(usage::<R>)).route("/calls", get(calls::<R>)).with_state(self)
     }
 
-    /// Reads when it is its turn.
-    pub(super) async fn in_turn<T>(
-        &self,
-        read: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let reading = async {
-            let _turn = self.turns.acquire().await.map_err(StoreError::unavailable)?;
-            read.await
-        };
-        timeout(DEADLINE, reading).await.map_err(StoreError::unavailable)?
-    }
-
-    pub(super) const fn reader(&self) -> &R {
-        &self.reader
-    }
-
     /// How the key's own budgets and its owner's stand.
     async fn budgets(&self, who: &Principal) -> Result<Option<Vec<BudgetLine>>, StoreError> {
         let Some(states) = &self.states else { return Ok(None) };
@@ -110,6 +93,9 @@ impl<R: UsageReader + Clone + 'static> OwnUsage<R> {
                 Some((counted, ChargedBudget { subject, budget }))
             })
             .collect();
+        if charged.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
         let asked = charged.iter().map(|(_, charged)| charged.clone()).collect();
         let states = states(asked).await.map_err(StoreError::unavailable)?;
         let lines = charged
@@ -120,6 +106,27 @@ impl<R: UsageReader + Clone + 'static> OwnUsage<R> {
     }
 }
 
+/// A key's calls, each page in its turn.
+struct OwnPages<R> {
+    reader: R,
+    turns: Arc<Turns>,
+    key: KeyId,
+    export: UsageExport,
+}
+
+impl<R: UsageReader + Clone + 'static> Pages for OwnPages<R> {
+    async fn next_page(&mut self) -> Result<Vec<UsageEvent>, StoreError> {
+        let (reader, mut export) = (self.reader.clone(), self.export.clone());
+        let reading = self.turns.take(self.key, async move {
+            let page = export.next_page(&reader).await?;
+            Ok((page, export))
+        });
+        let (page, export) = reading.await?;
+        self.export = export;
+        Ok(page)
+    }
+}
+
 async fn usage<R: UsageReader + Clone + 'static>(
     State(own): State<OwnUsage<R>>,
     who: Principal,
@@ -127,7 +134,8 @@ async fn usage<R: UsageReader + Clone + 'static>(
 ) -> Result<([(HeaderName, &'static str); 1], Json<Answer>), Failure> {
     let asked = UsageAsked::read(query.as_deref(), own.clock.now()).map_err(Failure::Invalid)?;
     let query = asked.query(subject(&who)).map_err(StoreError::from)?;
-    let reading = own.in_turn(async {
+    let (turns, key) = (Arc::clone(&own.turns), who.key_id());
+    let reading = turns.take(key, async move {
         own.reader.flush().await?;
         Ok((own.reader.usage(&query).await?, own.budgets(&who).await?))
     });
@@ -141,7 +149,13 @@ async fn calls<R: UsageReader + Clone + 'static>(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let asked = CallsAsked::read(query.as_deref(), own.clock.now()).map_err(Failure::Invalid)?;
-    export::respond(own, subject(&who), asked).await
+    let pages = OwnPages {
+        reader: own.reader,
+        turns: own.turns,
+        key: who.key_id(),
+        export: UsageExport::new(subject(&who), asked.period),
+    };
+    Ok(export::respond(pages, asked.format, Columns::Own).await?)
 }
 
 fn subject(who: &Principal) -> LimitedSubject {

@@ -4,7 +4,10 @@ use keyauth_core::{
     InvalidInput, LimitedSubject, Period, Problem, TimeZone, Timestamp, UsageDimension, UsageQuery,
 };
 
-use super::export::Format;
+use super::UsageFormat;
+
+/// How many parameters are looked at, and how many words of one: more than there are.
+const MOST: usize = 16;
 
 /// What is asked for sums.
 #[derive(Debug)]
@@ -21,7 +24,7 @@ pub(super) struct UsageAsked {
 #[derive(Debug)]
 pub(super) struct CallsAsked {
     pub(super) period: Period,
-    pub(super) format: Format,
+    pub(super) format: UsageFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,7 @@ impl UsageAsked {
             Some(_) => parameters.refuse("every", "must be hour, day or month"),
         };
         let mut by = Vec::new();
-        for word in parameters.take("by").iter().flat_map(|by| by.split(',')) {
+        for word in parameters.take("by").iter().flat_map(|by| by.split(',').take(MOST)) {
             let problem = "must be route, resource or both, with a comma between";
             by.extend(match word {
                 "route" => Some(UsageDimension::Route),
@@ -79,8 +82,8 @@ impl CallsAsked {
         let mut parameters = Parameters::read(query, &["from", "to", "zone", "format"]);
         let (period, _) = parameters.period(now);
         let format = match parameters.take("format").as_deref() {
-            None | Some("jsonl") => Format::JsonLines,
-            Some("csv") => Format::Csv,
+            None | Some("jsonl") => UsageFormat::JsonLines,
+            Some("csv") => UsageFormat::Csv,
             Some(_) => parameters.refuse("format", "must be jsonl or csv").unwrap_or_default(),
         };
         parameters.done(Self { period, format })
@@ -96,7 +99,8 @@ struct Parameters {
 impl Parameters {
     fn read(query: Option<&str>, names: &[&str]) -> Self {
         let (mut left, mut problems) = (Vec::<(String, String)>::new(), Vec::new());
-        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let parsed = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        for (name, value) in parsed.take(MOST) {
             if !names.contains(&&*name) {
                 let problem = format!("is unknown; there are {}", names.join(", "));
                 problems.push(Problem::new(shown(&name), problem));

@@ -6,14 +6,28 @@ use std::net::IpAddr;
 use keyauth_core::{Amount, KeyId, UsageEvent};
 use serde::Serialize;
 
-/// One call. The order of its fields is that of the columns.
+/// What is told of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Columns {
+    /// To whoever holds the key: what was called, and what it came to.
+    Own,
+    /// To operators: whose calls they are as well.
+    All,
+}
+
+/// Whose call it is. The order of the fields is that of the columns.
 #[derive(Debug, Serialize)]
-pub(super) struct Row<'a> {
-    at: String,
+pub(super) struct Whose<'a> {
     tenant: Cow<'a, str>,
     owner: Cow<'a, str>,
     group: Option<Cow<'a, str>>,
     key: KeyId,
+}
+
+/// The call.
+#[derive(Debug, Serialize)]
+pub(super) struct Call<'a> {
+    at: String,
     route: Cow<'a, str>,
     resource: Cow<'a, str>,
     status: u16,
@@ -25,46 +39,36 @@ pub(super) struct Row<'a> {
     address: Option<IpAddr>,
 }
 
-impl<'a> Row<'a> {
-    /// The names of its fields.
-    pub(super) const COLUMNS: [&'static str; 14] = [
-        "at",
-        "tenant",
-        "owner",
-        "group",
-        "key",
-        "route",
-        "resource",
-        "status",
-        "cost",
-        "limit_cost",
-        "input",
-        "output",
-        "duration_us",
-        "address",
-    ];
-
-    /// As it is.
-    pub(super) fn exact(event: &'a UsageEvent) -> Self {
-        Self::new(event, Cow::Borrowed)
+impl Columns {
+    /// Their names.
+    pub(super) const fn names(self) -> &'static str {
+        match self {
+            Self::Own => {
+                "at,route,resource,status,cost,limit_cost,input,output,duration_us,address"
+            }
+            Self::All => {
+                "tenant,owner,group,key,\
+                 at,route,resource,status,cost,limit_cost,input,output,duration_us,address"
+            }
+        }
     }
+}
 
-    /// For spreadsheets, which take what begins like a formula for one (CWE-1236): with an
-    /// apostrophe before it.
-    pub(super) fn for_sheets(event: &'a UsageEvent) -> Self {
-        Self::new(event, |text| {
-            let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-            if is_formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
-        })
-    }
-
-    fn new(event: &'a UsageEvent, text: impl Fn(&'a str) -> Cow<'a, str>) -> Self {
+impl<'a> Whose<'a> {
+    pub(super) fn of(event: &'a UsageEvent, text: fn(&'a str) -> Cow<'a, str>) -> Self {
         Self {
-            at: event.at.to_string(),
             tenant: text(event.tenant.as_str()),
             owner: text(event.owner.as_str()),
             group: event.group.as_ref().map(|group| text(group.as_str())),
             key: event.key,
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn of(event: &'a UsageEvent, text: fn(&'a str) -> Cow<'a, str>) -> Self {
+        Self {
+            at: event.at.to_string(),
             route: text(&event.route),
             resource: text(&event.resource),
             status: event.status,
@@ -75,5 +79,14 @@ impl<'a> Row<'a> {
             duration_us: u64::try_from(event.duration.as_micros()).unwrap_or(u64::MAX),
             address: event.address,
         }
+    }
+}
+
+/// A text for spreadsheets, which take what begins like a formula for one (CWE-1236): with an
+/// apostrophe before it.
+pub(super) fn for_sheets(text: &str) -> Cow<'_, str> {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        true => Cow::Owned(format!("'{text}")),
+        false => Cow::Borrowed(text),
     }
 }

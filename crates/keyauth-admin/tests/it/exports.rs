@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
-use keyauth_core::{IssuedKey, NewKey, UsageEvent};
+use keyauth_admin::{UsageFormat, export_usage};
+use keyauth_core::{IssuedKey, LimitedSubject, NewKey, OwnerId, Period, Timestamp, UsageEvent};
 use tower::ServiceExt;
 
 use super::world::{World, event};
@@ -18,6 +19,8 @@ async fn world_with_calls(count: u64) -> (World, IssuedKey) {
         let minutes = i64::try_from(number / 40).expect("a number");
         UsageEvent { input: number, ..event(&key, minutes) }
     };
+    let other = world.issue(NewKey::named("other").owner("ada")).await;
+    world.write(vec![event(&other, 0), event(&other, 1)]).await;
     for first in (0..count).step_by(500) {
         world.write((first..count.min(first + 500)).map(call).collect()).await;
     }
@@ -39,7 +42,7 @@ async fn each_call_is_exported_once() {
     let answer = world.get("/usage/calls?format=csv", &key).await;
     assert_eq!(answer.headers["content-disposition"], "attachment; filename=\"usage.csv\"");
     let mut reader = csv::Reader::from_reader(answer.text.as_bytes());
-    let rows = reader.records().map(|row| row.expect("a row")[10].parse().expect("a number"));
+    let rows = reader.records().map(|row| row.expect("a row")[6].parse().expect("a number"));
     assert_eq!(rows.collect::<BTreeSet<u64>>(), (0..3_456).collect());
 
     let path = "/usage/calls?from=2026-06-03T12:01:00Z&to=2026-06-03T12:03:00Z";
@@ -56,17 +59,42 @@ async fn texts_stay_texts() {
     let resource = "=HYPERLINK(\"http://x\",\"a\"),\r\n\u{1b}[2J";
     let odd = UsageEvent { resource: resource.into(), group: None, ..event(&key, 0) };
     world.write(vec![odd]).await;
+    let columns = "at,route,resource,status,cost,limit_cost,input,output,duration_us,address";
     let expected = format!(
-        "at,tenant,owner,group,key,route,resource,status,cost,limit_cost,input,output,duration_us,\
-         address\r\n2026-06-03T12:00:00Z,default,ada,,{},POST /chat,\"'=HYPERLINK(\"\"http://x\"\",\
-         \"\"a\"\"),\r\n\u{1b}[2J\",200,0.5,1,2,3,1500,192.0.2.1\r\n",
-        key.id()
+        "{columns}\r\n2026-06-03T12:00:00Z,POST /chat,\"'=HYPERLINK(\"\"http://x\"\",\
+         \"\"a\"\"),\r\n\u{1b}[2J\",200,0.5,1,2,3,1500,192.0.2.1\r\n"
     );
     assert_eq!(world.get("/usage/calls?format=csv", &key).await.text, expected);
     let lines = world.get("/usage/calls", &key).await.text;
     assert_eq!(lines.lines().count(), 1);
     let line: serde_json::Value = serde_json::from_str(&lines).expect("JSON");
-    assert_eq!((&line["resource"], &line["group"]), (&resource.into(), &serde_json::Value::Null));
+    assert_eq!(line["resource"], resource);
+    assert_eq!(line.get("tenant"), None, "that is the operator's");
+}
+
+/// For operators, whose calls they are is said as well.
+#[tokio::test]
+async fn operators_export_whose_calls_they_are() {
+    let (world, key) = world_with_calls(1_500).await;
+    let tenant = keyauth_core::KeyRef::from(&key).tenant;
+    let ada = OwnerId::new("ada").expect("an owner");
+    let of = LimitedSubject::Owner(tenant, ada);
+    let all = Period { start: Timestamp::from_micros(0), end: Timestamp::MAX };
+    let mut texts = Vec::new();
+    for format in [UsageFormat::JsonLines, UsageFormat::Csv] {
+        let response = export_usage(world.store.clone(), of.clone(), all, format).await;
+        let body = response.expect("an answer").into_body().collect().await.expect("a whole body");
+        texts.push(String::from_utf8(body.to_bytes().into()).expect("text"));
+    }
+    assert_eq!(texts[0].lines().count(), 1_502);
+    let line: serde_json::Value =
+        serde_json::from_str(texts[0].lines().next_back().expect("a line")).expect("JSON");
+    assert_eq!((&line["key"], &line["owner"]), (&key.id().to_string().into(), &"ada".into()));
+    let mut reader = csv::Reader::from_reader(texts[1].as_bytes());
+    assert_eq!(reader.headers().expect("a header").iter().nth(4), Some("at"));
+    let rows: Vec<_> = reader.records().map(|row| row.expect("a row")).collect();
+    assert_eq!((rows.len(), rows[0].len()), (1_502, 14));
+    assert!(rows.iter().all(|row| &row[1] == "ada" && row[2].is_empty()));
 }
 
 /// What breaks off is not taken for the end.

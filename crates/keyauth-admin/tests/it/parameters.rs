@@ -37,6 +37,10 @@ async fn what_is_wrong_is_named() {
         let answer = world.get(&format!("/usage/calls?{query}"), &key).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
     }
+    let many = "a&".repeat(10_000) + &"by=,".repeat(1_000);
+    let answer = world.get(&format!("/usage?{many}"), &key).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.text.len() < 5_000, "{}", answer.text.len());
     let long = "x".repeat(2_000);
     let answer = world.get(&format!("/usage?route={long}"), &key).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);

@@ -9,7 +9,8 @@ use crate::{LimitedSubject, Period, StoreError, UsageEvent, UsageLine, UsageQuer
 /// # Contract
 ///
 /// * What is read is of all batches whose writing has returned.
-/// * Sums of whole days in UTC stay; what is read by parts of them goes when the calls do.
+/// * Sums of whole days in UTC stay. What needs calls that were [let go of](crate::UsageLog::tidy) is
+///   refused, and never answered by what is left.
 /// * Nobody reads what others have used, and of those without a key there is nothing.
 ///
 /// Checked by `keyauth_testkit::usage_log_conformance!`.
@@ -30,7 +31,7 @@ pub trait UsageReader: Debug + Send + Sync {
     /// # Errors
     ///
     /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) for more than
-    /// [`MOST_LINES`](UsageQuery::MOST_LINES), and
+    /// [`MOST_LINES`](UsageQuery::MOST_LINES), or calls that are not kept, and
     /// [`Unavailable`](crate::StoreErrorKind::Unavailable).
     fn usage(
         &self,
@@ -42,7 +43,8 @@ pub trait UsageReader: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone.
+    /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) where some of them are not kept, and
+    /// [`Unavailable`](crate::StoreErrorKind::Unavailable).
     fn calls(
         &self,
         of: &LimitedSubject,
@@ -54,7 +56,7 @@ pub trait UsageReader: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone.
+    /// Those of [`usage`](Self::usage).
     fn total(
         &self,
         of: &LimitedSubject,

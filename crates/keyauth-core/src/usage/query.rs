@@ -209,6 +209,16 @@ impl UsageQuery {
         Err(InvalidInput::from(Problem::new("by", problem)).into())
     }
 
+    /// For adapters: refuses what needs calls that began before those that are kept. Less than all of
+    /// them would be taken for all.
+    #[must_use]
+    pub fn not_kept(since: Timestamp) -> StoreError {
+        let problem = format!(
+            "lies before {since}, since when calls are kept; ask from then on, or for whole days of UTC"
+        );
+        InvalidInput::from(Problem::new("from", problem)).into()
+    }
+
     fn split(mut self, end: impl Fn(Timestamp) -> Timestamp) -> Result<Self, InvalidInput> {
         let [start, last] = *self.bounds else { return Ok(self) };
         self.bounds = vec![start];

@@ -1,5 +1,6 @@
 //! Waiting until what was recorded is written.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
@@ -13,14 +14,14 @@ use super::writer::Message;
 #[derive(Debug, Default)]
 pub(super) struct Flushes {
     begun: AtomicU64,
-    /// The last one that has ended well.
-    ended: Mutex<u64>,
+    /// The last one that has ended well. Locked by the one that goes on.
+    ended: Arc<Mutex<u64>>,
 }
 
 impl Flushes {
     pub(super) async fn flush(&self, sender: &SyncSender<Message>) -> Result<(), StoreError> {
         let before = self.begun.load(Ordering::SeqCst);
-        let mut ended = self.ended.lock().await;
+        let mut ended = Arc::clone(&self.ended).lock_owned().await;
         if *ended > before {
             // One that began after this was asked for.
             return Ok(());
@@ -28,11 +29,15 @@ impl Flushes {
         let this = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let (told, flushed) = oneshot::channel();
         let sender = sender.clone();
-        let send = tokio::task::spawn_blocking(move || sender.send(Message::Flush(told)));
-        send.await.map_err(StoreError::unavailable)?.map_err(|_| shut_down())?;
-        flushed.await.map_err(|_| shut_down())?;
-        *ended = this;
-        Ok(())
+        // Goes on though whoever asked goes away, or those who do would not wait for each other.
+        let flushing = tokio::spawn(async move {
+            let send = tokio::task::spawn_blocking(move || sender.send(Message::Flush(told)));
+            send.await.map_err(StoreError::unavailable)?.map_err(|_| shut_down())?;
+            flushed.await.map_err(|_| shut_down())?;
+            *ended = this;
+            Ok(())
+        });
+        flushing.await.map_err(StoreError::unavailable)?
     }
 }
 

@@ -20,6 +20,8 @@ use super::writer::{Counts, Message, Writer};
 
 /// How many events wait to be put into a batch at most.
 const CAPACITY: usize = 65_536;
+/// How long calls are kept at least: a month, and the hours that zones are apart.
+const SHORTEST: Duration = Duration::from_hours(32 * 24);
 /// How long the end waits for what is not written yet, and somebody who flushes.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -100,12 +102,13 @@ impl<U: UsageLog> UsageRecorder<U> {
         self.0.counts.lost.load(Ordering::Relaxed)
     }
 
-    /// Lets go of calls of days that ended longer ago; without this they are kept for ever. Sums of
-    /// days are. To be said before it starts.
+    /// Lets go of calls of days that ended longer ago, and at least 32 days ago, since limits of a
+    /// month may begin with them; without this calls are kept for ever, as sums of days are. To be said
+    /// before it starts.
     #[must_use]
     pub fn keep_calls_for(self, time: Duration) -> Self {
         if let Some(unstarted) = &mut *self.unstarted() {
-            unstarted.keep_calls_for = Some(time);
+            unstarted.keep_calls_for = Some(time.max(SHORTEST));
         }
         self
     }

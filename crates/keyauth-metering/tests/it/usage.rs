@@ -171,6 +171,18 @@ async fn who_flushes_at_once_flushes_together() {
     }
     let batches = log.0.batches.lock().expect("no panic").len();
     assert!(batches < 100, "{batches} batches of 500 calls");
+    // Nor do those who go away again.
+    let before = log.0.batches.lock().expect("no panic").len();
+    log.be_away(true);
+    for number in 500..1_000 {
+        recorder.record(event(number));
+        let flushing = timeout(Duration::from_micros(100), recorder.flush()).await;
+        assert!(flushing.is_err(), "it is away");
+    }
+    log.be_away(false);
+    recorder.flush().await.expect("written");
+    let batches = log.0.batches.lock().expect("no panic").len() - before;
+    assert!(batches < 100, "{batches} batches of 500 calls");
     background.shutdown().await;
     assert!(recorder.flush().await.is_err(), "nobody is there who would write");
 }
@@ -178,18 +190,25 @@ async fn who_flushes_at_once_flushes_together() {
 /// Calls are let go of as long as the recorder runs, by what it was told.
 #[tokio::test(start_paused = true)]
 async fn the_log_is_tidied_each_hour() {
-    const WEEK: Duration = Duration::from_secs(7 * 86_400);
+    const LONG: Duration = Duration::from_hours(90 * 24);
     let log = MemoryLog::default();
-    let recorder = UsageRecorder::in_memory(log.clone()).keep_calls_for(WEEK);
+    let recorder = UsageRecorder::in_memory(log.clone()).keep_calls_for(LONG);
     let background = recorder.start();
     let times = || log.0.tidied.lock().expect("no panic").clone();
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(times(), [Some(WEEK)]);
+    assert_eq!(times(), [Some(LONG)]);
     sleep(Duration::from_secs(7_200)).await;
-    assert_eq!(times(), [Some(WEEK); 3]);
+    assert_eq!(times(), [Some(LONG); 3]);
     background.shutdown().await;
     sleep(Duration::from_secs(7_200)).await;
-    assert_eq!(times(), [Some(WEEK); 3], "it has ended");
+    assert_eq!(times(), [Some(LONG); 3], "it has ended");
+    // Limits of a month may begin with them.
+    let log = MemoryLog::default();
+    let recorder = UsageRecorder::in_memory(log.clone()).keep_calls_for(Duration::ZERO);
+    let _background = recorder.start();
+    sleep(Duration::from_secs(1)).await;
+    let kept = log.0.tidied.lock().expect("no panic").clone();
+    assert_eq!(kept, [Some(Duration::from_hours(32 * 24))]);
 }
 
 /// A log that is away keeps nobody waiting, and loses nothing.

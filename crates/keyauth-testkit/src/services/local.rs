@@ -53,7 +53,7 @@ if [ "$(id -u)" = 0 ]; then
     as() { su postgres -s /bin/sh -c 'exec "$@"' -- sh "$@"; }
 fi
 cd "$1"
-as "$bin" -D "$1/data" -m immediate -w stop >/dev/null
+as "$bin" -D "$1/data" -m immediate -w stop >/dev/null || [ "${2:-}" = remove ]
 if [ "${2:-}" = remove ]; then
     ! mountpoint -q "$1/small" || umount "$1/small"
     [ ! -d "$1/replica" ] || as "$bin" -D "$1/replica" -m immediate -w stop >/dev/null
