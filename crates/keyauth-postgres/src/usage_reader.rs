@@ -96,7 +96,7 @@ impl PostgresStore {
             .execute(&mut *reading)
             .await
             .map_err(StoreError::unavailable)?;
-        let rows = statement.fetch_all(&mut *reading).await.map_err(|error| refusal(error))?;
+        let rows = statement.fetch_all(&mut *reading).await.map_err(refusal)?;
         reading.commit().await.map_err(StoreError::unavailable)?;
         Ok(rows)
     }
