@@ -10,9 +10,9 @@ use keyauth_core::{
 };
 use keyauth_metering::{LedgerMeter, UsageRecorder};
 use keyauth_postgres::PostgresStore;
-use keyauth_testkit::PostgresServer;
+use keyauth_testkit::{FaultProxy, PostgresDatabase, PostgresServer, Wire};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{A_MINUTE, PATIENCE, told};
 
@@ -107,6 +107,59 @@ async fn what_is_under_way_when_a_database_is_killed_is_spent_once() {
     assert_eq!(count("SELECT count(*) FROM keyauth.usage").await, calls);
     assert_eq!(count("SELECT sum(requests)::bigint FROM keyauth.usage_days").await, calls);
     assert_eq!(recorder.lost(), 0);
+}
+
+/// What was reserved before a database is away for more than a minute, and ends meanwhile or later, is
+/// settled by what it came to, though others have given it back by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_outlasts_a_database_that_is_away_is_spent_once() {
+    let database = PostgresDatabase::create().await;
+    let store = PostgresStore::connect(database.url()).await.expect("a server");
+    store.migrate().await.expect("a schema");
+    let proxy = FaultProxy::to(database.url()).await;
+    let ledger = PostgresStore::connect(proxy.url()).await.expect("a server");
+    let meter = LedgerMeter::new(ledger);
+    let (auth, background) = Authenticator::new(store.clone()).with_meter(meter).start();
+    let limit = Amount::from_units(1_000).expect("an amount");
+    let one = Amount::from_units(1).expect("an amount");
+    let (mut before, mut after, mut charged) = (Vec::new(), Vec::new(), Vec::new());
+    for mode in [BudgetMode::Hard, BudgetMode::Leased] {
+        let budget = Budget::new(limit, BudgetWindow::Total).in_mode(mode);
+        let key = store.issue(NewKey::named("spent").budget(budget.clone())).await.expect("a key");
+        let subject = LimitedSubject::Key(TenantId::default(), key.id());
+        charged.push(ChargedBudget { subject, budget });
+        let verified = auth.verify(key.reveal(), &RequestFacts::new()).await.expect("an answer");
+        let admission = verified.expect("admitted");
+        for ended in 0..20 {
+            let charge = auth.charge(&admission, CallDetails::default);
+            let (charge, hold) = charge.expect("there is a meter");
+            charge.reserve(one).await.expect("an answer").expect("room");
+            charge.add(one);
+            if ended % 2 == 0 { before.push(hold) } else { after.push((charge, hold)) }
+        }
+    }
+    proxy.set_wire(Wire::Cut);
+    drop(before);
+    // Another process tidies meanwhile.
+    let until = Instant::now() + A_MINUTE + Duration::from_secs(5);
+    while Instant::now() < until {
+        store.tidy().await.expect("tidied");
+        sleep(Duration::from_secs(1)).await;
+    }
+    let states = store.states(&charged).await.expect("an answer");
+    assert_eq!((states[0].used, states[0].reserved), (Amount::ZERO, Amount::ZERO), "given back");
+    assert!(states[1].lost >= Amount::from_units(20).expect("an amount"), "{:?}", states[1]);
+    for (charge, hold) in after {
+        charge.add(one);
+        drop(hold);
+    }
+    proxy.set_wire(Wire::Whole);
+    background.shutdown().await;
+    let states = store.states(&charged).await.expect("an answer");
+    let thirty = Amount::from_units(30).expect("an amount");
+    for state in states {
+        assert_eq!((state.used, state.reserved, state.lost), (thirty, Amount::ZERO, Amount::ZERO));
+    }
 }
 
 /// Calls of a quarter that have reserved one.
