@@ -49,4 +49,5 @@
 mod problem;
 mod usage;
 
+pub use problem::UsageError;
 pub use usage::{OwnUsage, UsageFormat, export_usage};

@@ -1,17 +1,20 @@
 //! Answers to what cannot be answered, as `application/problem+json` (RFC 9457).
 
+use std::fmt;
+
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use keyauth_core::{Problem, StoreError, StoreErrorKind};
 use serde::Serialize;
 
-/// Why there is no answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The question is wrong.
+/// Why there is no answer. As a response it says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// The question is wrong: 400, naming what of it is.
     Invalid(Vec<Problem>),
-    /// Nobody could say.
+    /// Nobody could say: 503.
     Unavailable,
 }
 
@@ -31,7 +34,7 @@ struct Field<'a> {
     detail: &'a str,
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for UsageError {
     fn from(error: StoreError) -> Self {
         match error.kind() {
             StoreErrorKind::InvalidInput(input) => Self::Invalid(input.problems().to_vec()),
@@ -40,14 +43,28 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl Failure {
-    pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+impl UsageError {
+    fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::warn!(error, "usage cannot be read");
         Self::Unavailable
     }
 }
 
-impl IntoResponse for Failure {
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(problems) => {
+                let problems: Vec<_> = problems.iter().map(Problem::to_string).collect();
+                f.write_str(&problems.join("; "))
+            }
+            Self::Unavailable => f.write_str("usage cannot be read at present"),
+        }
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl IntoResponse for UsageError {
     fn into_response(self) -> Response {
         let (status, code, detail, problems) = match &self {
             Self::Invalid(problems) => {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use crate::{InvalidInput, Problem};
 
@@ -84,9 +85,20 @@ pub enum StoreErrorKind {
     NotFound,
     /// The custom key is in use already.
     ///
-    /// Whoever may try custom keys freely learns so which exist: throttle where strangers
-    /// can choose their own.
+    /// Whoever may try custom keys freely learns so which exist, so stores let an owner do that
+    /// twenty times an hour.
     Taken,
+    /// The owner has chosen custom keys that are in use too often; see
+    /// [`CustomKeyGuesses`](crate::CustomKeyGuesses). It says nothing about the one that was chosen.
+    TooManyGuesses {
+        /// When it may choose again.
+        retry_after: Duration,
+    },
+    /// The owner has as many keys as it [may](crate::Owner::max_keys), revoked ones aside.
+    TooManyKeys {
+        /// How many that are.
+        most: u32,
+    },
     /// The key is revoked, which nothing undoes.
     Revoked,
     /// The request itself is wrong; each problem names its field.
@@ -136,6 +148,14 @@ impl fmt::Display for StoreError {
         match &self.kind {
             StoreErrorKind::NotFound => f.write_str("there is no such key"),
             StoreErrorKind::Taken => f.write_str("the custom key is in use already"),
+            StoreErrorKind::TooManyGuesses { retry_after } => write!(
+                f,
+                "too many custom keys were chosen that are in use; again in {} seconds",
+                retry_after.as_secs().saturating_add(1)
+            ),
+            StoreErrorKind::TooManyKeys { most } => {
+                write!(f, "the owner has {most} keys, as many as it may; revoke one first")
+            }
             StoreErrorKind::Revoked => f.write_str("the key is revoked"),
             StoreErrorKind::InvalidInput(input) => input.fmt(f),
             StoreErrorKind::Unavailable => f.write_str("the key store gave no answer"),

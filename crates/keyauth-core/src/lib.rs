@@ -53,8 +53,8 @@ pub use auth::{Admission, Authenticator, Background, LimitFuture, LimitStep, Loo
 pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
 pub use id::{BatchId, ChargeId, GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
 pub use issue::{
-    Draft, InvalidInput, IssuedKey, Issuer, KeyPatch, KeyUpdate, NewKey, NewSecret, Patch, Problem,
-    Rotation, SecretKind,
+    CustomKeyGuesses, Draft, InvalidInput, IssuedKey, Issuer, KeyPatch, KeyUpdate, NewKey,
+    NewSecret, Patch, Problem, Rotation, SecretKind,
 };
 pub use key::{
     DigestScheme, InvalidPrefix, KeyDigest, KeyHint, KeyPrefix, Keyring, Parsed, Pepper,

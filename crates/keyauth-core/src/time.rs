@@ -63,13 +63,34 @@ impl FromStr for Timestamp {
 
     /// Reads what RFC 3339 has, in any offset, to the microsecond.
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        // Of what the parser takes only what RFC 3339 section 5.6 has.
-        let shape = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-        let is_like_that = shape.iter().all(|(at, byte)| text.as_bytes().get(*at) == Some(byte));
-        let instant = Some(text).filter(|text| is_like_that && !text.contains('['));
+        // The parser takes more than there is.
+        let instant = Some(text).filter(|text| is_rfc3339(text.as_bytes()));
         let instant = instant.and_then(|text| text.parse::<jiff::Timestamp>().ok());
         instant.map(|instant| Self(instant.as_microsecond())).ok_or(InvalidTimestamp(()))
     }
+}
+
+/// Whether a text is shaped like a `date-time` of RFC 3339 section 5.6.
+fn is_rfc3339(text: &[u8]) -> bool {
+    let like = |text: &[u8], shape: &[u8]| {
+        let same = |(byte, like): (&u8, &u8)| match like {
+            b'0' => byte.is_ascii_digit(),
+            b'T' | b'Z' => byte.eq_ignore_ascii_case(like),
+            _ => byte == like,
+        };
+        text.len() == shape.len() && text.iter().zip(shape).all(same)
+    };
+    let Some((time, rest)) = text.split_at_checked(19) else { return false };
+    let offset = match rest.split_first() {
+        Some((b'.', fraction)) => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            fraction.get(digits..).filter(|_| digits > 0)
+        }
+        _ => Some(rest),
+    };
+    let is_offset =
+        |offset| [b"Z".as_slice(), b"+00:00", b"-00:00"].iter().any(|shape| like(offset, shape));
+    like(time, b"0000-00-00T00:00:00") && offset.is_some_and(is_offset)
 }
 
 /// The same for reckoning with calendars.
@@ -119,6 +140,8 @@ mod tests {
         }
         let east = "2026-11-22T11:00:00+01:00".parse::<Timestamp>().map(|at| at.to_string());
         assert_eq!(east.as_deref(), Ok("2026-11-22T10:00:00Z"));
+        let small = "2026-11-22t10:00:00.5z".parse::<Timestamp>().map(|at| at.to_string());
+        assert_eq!(small.as_deref(), Ok("2026-11-22T10:00:00.5Z"));
         for text in [
             "",
             "now",
@@ -130,6 +153,10 @@ mod tests {
             "2026-11-22T10Z",
             "20261122T100000Z",
             "2026-11-22T10:00:00Z[UTC]",
+            "2026-11-22T10:00:00,5Z",
+            "2026-11-22T10:00:00.Z",
+            "2026-11-22T10:00:00+01",
+            "2026-11-22T10:00:00+01:00:30",
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text:?}");
         }

@@ -180,8 +180,10 @@ END
 $$;
 
 -- Refuses what needs calls that are kept no more: less than all of them is none. Says since when there are.
+-- To be asked after they were read, when nobody detaches what is locked, and by somebody who sees what was
+-- committed while he waited for that: no STABLE function does.
 CREATE FUNCTION keyauth.require_kept(begins timestamptz) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     kept timestamptz;
 BEGIN
@@ -205,7 +207,7 @@ RETURNS TABLE (
     place bigint, key_id uuid, owner text, route text, resource text, requests bigint,
     failures bigint, cost numeric, limit_cost numeric, input numeric, output numeric
 )
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 -- Whose usage it is decides by which index it is found.
 SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
@@ -216,7 +218,6 @@ DECLARE
     latest CONSTANT timestamptz :=
         'epoch'::timestamptz + (SELECT max(at) FROM unnest(ends) AS at) * interval '1 microsecond';
 BEGIN
-    PERFORM keyauth.require_kept(earliest);
     RETURN QUERY
     SELECT p.place, p.key_id, p.owner, p.route, p.resource, sum(p.requests)::bigint,
         sum(p.failures)::bigint, sum(p.cost), sum(p.limit_cost), sum(p.input), sum(p.output)
@@ -260,6 +261,7 @@ BEGIN
         ) AS s
     ) AS p
     GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT most;
+    PERFORM keyauth.require_kept(earliest);
 END
 $$;
 
@@ -268,13 +270,12 @@ CREATE FUNCTION keyauth.list_usage(
     of_tenant text, of_owner text, of_group text, of_key uuid, begins bigint, ends bigint,
     most bigint
 ) RETURNS SETOF keyauth.usage
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     earliest CONSTANT timestamptz := 'epoch'::timestamptz + begins * interval '1 microsecond';
     latest CONSTANT timestamptz := 'epoch'::timestamptz + ends * interval '1 microsecond';
 BEGIN
-    PERFORM keyauth.require_kept(earliest);
     RETURN QUERY
     SELECT u.* FROM keyauth.usage AS u
     WHERE u.at >= earliest AND u.at < latest
@@ -283,18 +284,19 @@ BEGIN
         AND (of_group IS NULL OR u.group_id = of_group)
         AND (of_key IS NULL OR u.key_id = of_key)
     ORDER BY u.at FETCH FIRST most ROWS WITH TIES;
+    PERFORM keyauth.require_kept(earliest);
 END
 $$;
 
 -- Makes the partitions of the next days, forgets batches that nobody sends again, and detaches days
 -- that ended before a time: their tables stay, for whoever wants to keep them elsewhere. Says which.
--- Where somebody else is at it, or reads, nothing is detached; the next time it is.
+-- Fails where somebody reads for so long that others would wait too long behind it.
 CREATE FUNCTION keyauth.detach_usage(before date) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '1200ms' AS $$
 DECLARE
     partition regclass;
-    detached text[] := '{}';
+    ended date;
 BEGIN
     IF before > (now() AT TIME ZONE 'UTC')::date THEN
         RAISE EXCEPTION 'today is still written to' USING ERRCODE = 'invalid_parameter_value';
@@ -302,28 +304,25 @@ BEGIN
     PERFORM keyauth.make_usage_day((now() AT TIME ZONE 'UTC')::date + ahead)
         FROM generate_series(0, 2) AS ahead;
     DELETE FROM keyauth.usage_batches WHERE written_at < now() - interval '30 days';
+    -- One at a time; whoever comes meanwhile has nothing to do.
     IF before IS NULL OR NOT
         pg_try_advisory_xact_lock(hashtextextended('keyauth detach usage keyauth.', 0))
     THEN
         RETURN;
     END IF;
-    BEGIN
-        INSERT INTO keyauth.usage_kept AS k (since) VALUES (before)
+    -- The oldest of them; the next time more, since all who read and write wait meanwhile.
+    FOR partition, ended IN
+        SELECT inhrelid::regclass, to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits
+        JOIN pg_class AS c ON c.oid = inhrelid
+        WHERE inhparent = 'keyauth.usage'::regclass
+            AND c.relname < to_char(before, '"usage_"YYYYMMDD')
+        ORDER BY c.relname LIMIT 50
+    LOOP
+        INSERT INTO keyauth.usage_kept AS k (since) VALUES (ended + 1)
             ON CONFLICT (one) DO UPDATE SET since = greatest(k.since, excluded.since);
-        FOR partition IN
-            SELECT inhrelid::regclass FROM pg_inherits
-            JOIN pg_class AS c ON c.oid = inhrelid
-            WHERE inhparent = 'keyauth.usage'::regclass
-                AND c.relname < to_char(before, '"usage_"YYYYMMDD')
-        LOOP
-            EXECUTE format('ALTER TABLE keyauth.usage DETACH PARTITION %s', partition);
-            detached := detached || partition::text;
-        END LOOP;
-    EXCEPTION
-        WHEN lock_not_available THEN
-            RETURN;
-    END;
-    RETURN QUERY SELECT unnest(detached);
+        EXECUTE format('ALTER TABLE keyauth.usage DETACH PARTITION %s', partition);
+        RETURN NEXT partition::text;
+    END LOOP;
 END
 $$;
 

@@ -16,16 +16,19 @@ impl Directory for PostgresStore {
         tenant.check()?;
         change_with!(self, |connection| {
             let statement = self.schema().sql(
-                "INSERT INTO keyauth.tenants (id, status, custom_keys, limits, budgets) \
-                 VALUES ($1, $2, $3, $4, $5) \
+                "INSERT INTO keyauth.tenants \
+                 (id, status, custom_keys, max_keys_per_owner, limits, budgets) \
+                 VALUES ($1, $2, $3, $4, $5, $6) \
                  ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
-                 custom_keys = excluded.custom_keys, limits = excluded.limits, \
+                 custom_keys = excluded.custom_keys, \
+                 max_keys_per_owner = excluded.max_keys_per_owner, limits = excluded.limits, \
                  budgets = excluded.budgets",
             );
             let statement = sqlx::query(statement)
                 .bind(tenant.id.as_str())
                 .bind(tenant.status.as_str())
                 .bind(tenant.custom_keys.as_str())
+                .bind(tenant.max_keys_per_owner.map(i64::from))
                 .bind(Json(&tenant.limits))
                 .bind(Json(&tenant.budgets));
             execute(connection, statement).await
@@ -37,16 +40,18 @@ impl Directory for PostgresStore {
         change_with!(self, |connection| {
             require_tenant(connection, self.schema(), &owner.tenant).await?;
             let statement = self.schema().sql(
-                "INSERT INTO keyauth.owners (tenant, id, status, limits, budgets, rate_multiplier) \
-                 VALUES ($1, $2, $3, $4, $5, $6::text::numeric) \
+                "INSERT INTO keyauth.owners \
+                 (tenant, id, status, max_keys, limits, budgets, rate_multiplier) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7::text::numeric) \
                  ON CONFLICT (tenant, id) DO UPDATE SET status = excluded.status, \
-                 limits = excluded.limits, budgets = excluded.budgets, \
+                 max_keys = excluded.max_keys, limits = excluded.limits, budgets = excluded.budgets, \
                  rate_multiplier = excluded.rate_multiplier",
             );
             let statement = sqlx::query(statement)
                 .bind(owner.tenant.as_str())
                 .bind(owner.id.as_str())
                 .bind(owner.status.as_str())
+                .bind(owner.max_keys.map(i64::from))
                 .bind(Json(&owner.limits))
                 .bind(Json(&owner.budgets))
                 .bind(owner.rate_multiplier.map(String::from));

@@ -39,6 +39,7 @@
 //! in nor `LISTEN`: give [`PostgresStore::with_direct`] a way around. The pool for lookups may
 //! go through one that knows prepared statements (pgbouncer 1.21, `max_prepared_statements`).
 
+mod allowance;
 mod change;
 mod directory;
 mod feed;

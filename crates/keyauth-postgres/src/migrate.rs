@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "limits", include_str!("../migrations/0003_limits.sql")),
     (4, "budgets", include_str!("../migrations/0004_budgets.sql")),
     (5, "usage", include_str!("../migrations/0005_usage.sql")),
+    (6, "owners", include_str!("../migrations/0006_owners.sql")),
 ];
 
 /// The version that this code reads and writes.

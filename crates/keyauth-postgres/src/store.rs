@@ -14,6 +14,7 @@ use sqlx::{PgPool, SqlStr};
 use tokio::sync::RwLock;
 
 use crate::OpenError;
+use crate::allowance::{Choice, choose, require_room};
 use crate::keys::{insert_key, lock_key, lock_live_key, read_key, update_key, uuid};
 use crate::row::{self, key_columns};
 use crate::schema::Schema;
@@ -226,10 +227,13 @@ impl KeyStore for PostgresStore {
 
     async fn insert(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
         let schema = self.schema();
-        change_with!(self, |connection| {
+        let inserted = change_with!(self, |connection| {
             require_secret_allowed(connection, schema, &key.tenant, secret).await?;
             if let Some(group) = &key.group {
                 require_group(connection, schema, &key.tenant, group).await?;
+            }
+            if choose(connection, schema, key, secret).await? == Choice::Taken {
+                return Ok(Choice::Taken);
             }
             let owner = schema.sql(
                 // Looked for first, because a conflict waits for whoever is changing the owner.
@@ -239,9 +243,12 @@ impl KeyStore for PostgresStore {
             );
             let owner = sqlx::query(owner).bind(key.tenant.as_str()).bind(key.owner.as_str());
             execute(connection, owner).await?;
+            require_room(connection, schema, key).await?;
             insert_key(connection, schema, key).await?;
-            insert_secret(connection, schema, key.id, secret).await
-        })
+            insert_secret(connection, schema, key.id, secret).await?;
+            Ok(Choice::Free)
+        });
+        self.note_lost_race(key, secret, inserted).await?.require_free()
     }
 
     async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
@@ -316,9 +323,12 @@ impl KeyStore for PostgresStore {
         old_ends_at: Timestamp,
     ) -> Result<Key, StoreError> {
         let schema = self.schema();
-        change_with!(self, |connection| {
+        let added = change_with!(self, |connection| {
             let old = lock_live_key(connection, schema, key).await?;
             require_secret_allowed(connection, schema, &key.tenant, secret).await?;
+            if choose(connection, schema, &old, secret).await? == Choice::Taken {
+                return Ok((old, Choice::Taken));
+            }
             let statement = schema.sql(
                 "UPDATE keyauth.secrets \
                  SET ends_at = CASE WHEN ends_at IS NULL THEN $1 ELSE least(ends_at, $2) END \
@@ -337,7 +347,10 @@ impl KeyStore for PostgresStore {
                 .bind(PgTime(secret.created_at))
                 .bind(uuid(key.id));
             execute(connection, statement).await?;
-            Ok(Key { hint: secret.hint.clone(), updated_at: secret.created_at, ..old })
-        })
+            let new = Key { hint: secret.hint.clone(), updated_at: secret.created_at, ..old };
+            Ok((new, Choice::Free))
+        });
+        let (key, choice) = added?;
+        choice.require_free().map(|()| key)
     }
 }

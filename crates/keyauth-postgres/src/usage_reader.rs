@@ -21,6 +21,45 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 impl UsageReader for PostgresStore {
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageLine>, StoreError> {
+        self.usage_within(query, DEADLINE).await
+    }
+
+    async fn calls(
+        &self,
+        of: &LimitedSubject,
+        period: Period,
+        count: u32,
+    ) -> Result<Vec<UsageEvent>, StoreError> {
+        let query = UsageQuery::total(of.clone(), period);
+        let (Some(tenant), Some(period)) = (of.tenant(), query.period(0)) else {
+            return Ok(Vec::new());
+        };
+        let statement = self.schema().sql(
+            "SELECT (extract(epoch FROM at) * 1000000)::bigint AS at, tenant, owner, group_id, \
+             key_id, route, resource, status, cost, limit_cost, input, output, \
+             (extract(epoch FROM duration) * 1000000)::bigint AS duration, host(address) AS address \
+             FROM keyauth.list_usage($1, $2, $3, $4, $5, $6, $7)",
+        );
+        let statement = sqlx::query(statement)
+            .bind(tenant.as_str())
+            .bind(of.owner().map(OwnerId::as_str))
+            .bind(of.group().map(GroupId::as_str))
+            .bind(of.key().map(uuid))
+            .bind(period.start.as_micros())
+            .bind(period.end.as_micros())
+            .bind(i64::from(count));
+        let rows = self.read(statement, DEADLINE).await?;
+        rows.iter().map(event).collect::<Result<_, DecodeError>>().map_err(StoreError::unavailable)
+    }
+}
+
+impl PostgresStore {
+    /// Reads sums, within a time.
+    pub(crate) async fn usage_within(
+        &self,
+        query: &UsageQuery,
+        deadline: Duration,
+    ) -> Result<Vec<UsageLine>, StoreError> {
         let Some(tenant) = query.subject().tenant() else { return Ok(Vec::new()) };
         let column = |slices: &[UsageSlice], of: fn(&UsageSlice) -> i64| -> Vec<i64> {
             slices.iter().map(of).collect()
@@ -49,50 +88,21 @@ impl UsageReader for PostgresStore {
             .bind(query.is_by(UsageDimension::Route))
             .bind(query.is_by(UsageDimension::Resource))
             .bind(i64::try_from(UsageQuery::MOST_LINES).unwrap_or(i64::MAX).saturating_add(1));
-        let rows = self.read(statement).await?;
+        let rows = self.read(statement, deadline).await?;
         let lines = rows.iter().map(|row| line(query, row)).collect::<Result<_, DecodeError>>();
         UsageQuery::check_lines(lines.map_err(StoreError::unavailable)?)
     }
 
-    async fn calls(
-        &self,
-        of: &LimitedSubject,
-        period: Period,
-        count: u32,
-    ) -> Result<Vec<UsageEvent>, StoreError> {
-        let query = UsageQuery::total(of.clone(), period);
-        let (Some(tenant), Some(period)) = (of.tenant(), query.period(0)) else {
-            return Ok(Vec::new());
-        };
-        let statement = self.schema().sql(
-            "SELECT (extract(epoch FROM at) * 1000000)::bigint AS at, tenant, owner, group_id, \
-             key_id, route, resource, status, cost, limit_cost, input, output, \
-             (extract(epoch FROM duration) * 1000000)::bigint AS duration, host(address) AS address \
-             FROM keyauth.list_usage($1, $2, $3, $4, $5, $6, $7)",
-        );
-        let statement = sqlx::query(statement)
-            .bind(tenant.as_str())
-            .bind(of.owner().map(OwnerId::as_str))
-            .bind(of.group().map(GroupId::as_str))
-            .bind(of.key().map(uuid))
-            .bind(period.start.as_micros())
-            .bind(period.end.as_micros())
-            .bind(i64::from(count));
-        let rows = self.read(statement).await?;
-        rows.iter().map(event).collect::<Result<_, DecodeError>>().map_err(StoreError::unavailable)
-    }
-}
-
-impl PostgresStore {
     /// Reads, and has the server end that where it takes too long: nobody waits for it any more, and
     /// it would keep its connection.
     async fn read(
         &self,
         statement: Query<'_, Postgres, PgArguments>,
+        deadline: Duration,
     ) -> Result<Vec<PgRow>, StoreError> {
         let mut reading = self.pool().begin().await.map_err(StoreError::unavailable)?;
         sqlx::query("SELECT set_config('statement_timeout', $1, true)")
-            .bind(DEADLINE.as_millis().to_string())
+            .bind(deadline.as_millis().to_string())
             .execute(&mut *reading)
             .await
             .map_err(StoreError::unavailable)?;

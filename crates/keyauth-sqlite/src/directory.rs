@@ -14,14 +14,16 @@ impl Directory for SqliteStore {
         tenant.check()?;
         let mut transaction = self.begin().await?;
         let statement = sqlx::query(
-            "INSERT INTO tenants (id, status, custom_keys, limits, budgets) \
-             VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
-             custom_keys = excluded.custom_keys, limits = excluded.limits, \
+            "INSERT INTO tenants (id, status, custom_keys, max_keys_per_owner, limits, budgets) \
+             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
+             custom_keys = excluded.custom_keys, \
+             max_keys_per_owner = excluded.max_keys_per_owner, limits = excluded.limits, \
              budgets = excluded.budgets",
         )
         .bind(tenant.id.as_str())
         .bind(tenant.status.as_str())
         .bind(tenant.custom_keys.as_str())
+        .bind(tenant.max_keys_per_owner)
         .bind(json(&tenant.limits)?)
         .bind(json(&tenant.budgets)?);
         execute(&mut transaction, statement).await?;
@@ -33,15 +35,16 @@ impl Directory for SqliteStore {
         let mut transaction = self.begin().await?;
         require_tenant(&mut transaction, &owner.tenant).await?;
         let statement = sqlx::query(
-            "INSERT INTO owners (tenant, id, status, limits, budgets, rate_multiplier) \
-             VALUES (?, ?, ?, ?, ?, ?) \
+            "INSERT INTO owners (tenant, id, status, max_keys, limits, budgets, rate_multiplier) \
+             VALUES (?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (tenant, id) DO UPDATE SET status = excluded.status, \
-             limits = excluded.limits, budgets = excluded.budgets, \
+             max_keys = excluded.max_keys, limits = excluded.limits, budgets = excluded.budgets, \
              rate_multiplier = excluded.rate_multiplier",
         )
         .bind(owner.tenant.as_str())
         .bind(owner.id.as_str())
         .bind(owner.status.as_str())
+        .bind(owner.max_keys)
         .bind(json(&owner.limits)?)
         .bind(json(&owner.budgets)?)
         .bind(owner.rate_multiplier.map(String::from));

@@ -33,6 +33,7 @@
 //! Several processes may share one file on one machine, not over a network file system.
 //! [`sqlx`] is the crate to make pools with.
 
+mod allowance;
 mod change;
 mod directory;
 mod feed;

@@ -9,6 +9,7 @@ use keyauth_core::Issuer;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use crate::store::Pools;
 use crate::{SqliteStore, migrate};
 
 /// How long a writer waits for one of another process before it gives up.
@@ -19,6 +20,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for lookups, each of which is short.
 const READERS: u32 = 4;
+/// Connections for what limits begin with.
+const SUMMERS: u32 = 1;
 /// Connections for reading usage, which may take its time, and how long that waits for one.
 const REPORTERS: u32 = 2;
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,7 +50,8 @@ impl SqliteStore {
         migrate::run(&writer).await?;
         let readers = connect(&options, READERS, READ_TIMEOUT).await?;
         let reports = connect(&options, REPORTERS, REPORT_TIMEOUT).await?;
-        Ok(Self::from_parts(Issuer::new(), readers, reports, writer))
+        let sums = connect(&options, SUMMERS, READ_TIMEOUT).await?;
+        Ok(Self::from_parts(Issuer::new(), Pools { readers, reports, sums, writer }))
     }
 
     /// Connects to a file that is there and up to date. Neither creates nor migrates.
@@ -64,8 +68,9 @@ impl SqliteStore {
         let readers = connect(&options, READERS, READ_TIMEOUT).await?;
         migrate::check(&readers).await?;
         let reports = connect(&options, REPORTERS, REPORT_TIMEOUT).await?;
+        let sums = connect(&options, SUMMERS, READ_TIMEOUT).await?;
         let writer = connect(&options, 1, WRITE_TIMEOUT).await?;
-        Ok(Self::from_parts(Issuer::new(), readers, reports, writer))
+        Ok(Self::from_parts(Issuer::new(), Pools { readers, reports, sums, writer }))
     }
 }
 

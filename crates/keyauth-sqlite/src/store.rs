@@ -11,6 +11,7 @@ use keyauth_core::{
 use sqlx::SqlitePool;
 use tokio::sync::RwLock;
 
+use crate::allowance::{Choice, choose, require_room};
 use crate::keys::{insert_key, read_key, read_live_key, update_key};
 use crate::row::{self, key_columns};
 use crate::secrets::{insert_secret, require_secret_allowed};
@@ -27,25 +28,27 @@ const LOOKUP_DEADLINE: Duration = Duration::from_millis(1_100);
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     issuer: Issuer,
-    readers: SqlitePool,
-    /// Of their own, since lookups wait for none that takes long.
-    reports: SqlitePool,
-    /// One connection: SQLite has one writer at a time, and those that wait for it must
-    /// not keep lookups from theirs.
-    writer: SqlitePool,
+    pools: Pools,
     observers: Arc<ChangeObservers>,
     telling: Arc<RwLock<()>>,
 }
 
+/// Connections, of which those for one thing wait for no other.
+#[derive(Clone, Debug)]
+pub(crate) struct Pools {
+    /// For what is short: lookups above all.
+    pub(crate) readers: SqlitePool,
+    /// For reading usage.
+    pub(crate) reports: SqlitePool,
+    /// For what limits begin with.
+    pub(crate) sums: SqlitePool,
+    /// One connection, since SQLite has one writer at a time.
+    pub(crate) writer: SqlitePool,
+}
+
 impl SqliteStore {
-    pub(crate) fn from_parts(
-        issuer: Issuer,
-        readers: SqlitePool,
-        reports: SqlitePool,
-        writer: SqlitePool,
-    ) -> Self {
-        let (observers, telling) = (Arc::default(), Arc::default());
-        Self { issuer, readers, reports, writer, observers, telling }
+    pub(crate) fn from_parts(issuer: Issuer, pools: Pools) -> Self {
+        Self { issuer, pools, observers: Arc::default(), telling: Arc::default() }
     }
 
     /// Issues by another keyring or clock.
@@ -56,21 +59,26 @@ impl SqliteStore {
 
     /// Closes the file once all calls under way have ended.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.reports.close().await;
-        self.writer.close().await;
+        let Pools { readers, reports, sums, writer } = &self.pools;
+        for pool in [readers, reports, sums, writer] {
+            pool.close().await;
+        }
     }
 
     pub(crate) const fn readers(&self) -> &SqlitePool {
-        &self.readers
+        &self.pools.readers
     }
 
     pub(crate) const fn reports(&self) -> &SqlitePool {
-        &self.reports
+        &self.pools.reports
+    }
+
+    pub(crate) const fn sums(&self) -> &SqlitePool {
+        &self.pools.sums
     }
 
     pub(crate) const fn writer(&self) -> &SqlitePool {
-        &self.writer
+        &self.pools.writer
     }
 
     pub(crate) fn observers(&self) -> &ChangeObservers {
@@ -114,7 +122,8 @@ impl KeyLookup for SqliteStore {
              WHERE s.digest = ?"
         );
         let found = sqlx::query(FIND).bind(digest.as_bytes().as_slice());
-        let found = tokio::time::timeout(LOOKUP_DEADLINE, found.fetch_optional(&self.readers));
+        let found =
+            tokio::time::timeout(LOOKUP_DEADLINE, found.fetch_optional(&self.pools.readers));
         let found = match found.await.map_err(LookupError::unavailable)? {
             // Every connection was busy with other lookups for as long as one may wait.
             Err(sqlx::Error::PoolTimedOut) => return Err(LookupError::overloaded()),
@@ -140,6 +149,11 @@ impl KeyStore for SqliteStore {
         if let Some(group) = &key.group {
             require_group(&mut transaction, &key.tenant, group).await?;
         }
+        if choose(&mut transaction, key, secret).await? == Choice::Taken {
+            transaction.commit().await?;
+            return Err(StoreErrorKind::Taken.into());
+        }
+        require_room(&mut transaction, key).await?;
         let statement = sqlx::query(
             "INSERT INTO owners (tenant, id, status) VALUES (?, ?, 'active') \
              ON CONFLICT DO NOTHING",
@@ -153,7 +167,7 @@ impl KeyStore for SqliteStore {
     }
 
     async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(StoreError::unavailable)?;
+        let mut connection = self.pools.readers.acquire().await.map_err(StoreError::unavailable)?;
         read_key(&mut connection, key).await
     }
 
@@ -166,7 +180,7 @@ impl KeyStore for SqliteStore {
         );
         let after = page.after.as_ref().map_or([0; 16].as_slice(), |id| id.as_bytes().as_slice());
         let rows = sqlx::query(PAGE).bind(page.tenant.as_str()).bind(after).bind(page.count);
-        let rows = rows.fetch_all(&self.readers).await.map_err(StoreError::unavailable)?;
+        let rows = rows.fetch_all(&self.pools.readers).await.map_err(StoreError::unavailable)?;
         rows.iter().map(row::key).collect::<Result<_, _>>().map_err(StoreError::unavailable)
     }
 
@@ -218,6 +232,10 @@ impl KeyStore for SqliteStore {
         let mut transaction = self.begin().await?;
         let old = read_live_key(&mut transaction, key).await?;
         require_secret_allowed(&mut transaction, &key.tenant, secret).await?;
+        if choose(&mut transaction, &old, secret).await? == Choice::Taken {
+            transaction.commit().await?;
+            return Err(StoreErrorKind::Taken.into());
+        }
         let statement = sqlx::query(
             "UPDATE secrets SET ends_at = \
              CASE WHEN ends_at IS NULL THEN ? ELSE min(ends_at, ?) END WHERE key_id = ?",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyauth_core::{
     GroupId, KeyId, KeyStore, LimitUnit, LimitedSubject, LookupError, Period, StoreError,
-    Timestamp, UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums, UsageTotal,
+    Timestamp, UsageBatch, UsageEvent, UsageLog, UsageQuery, UsageSums, UsageTotal,
 };
 use sqlx::sqlite::SqliteConnection;
 
@@ -36,7 +36,7 @@ impl UsageLog for SqliteStore {
         // A clock that has jumped ahead lets go of nothing, at least until the next batch.
         let last = sqlx::query_scalar("SELECT max(written_at) FROM usage_batches");
         let last: Option<i64> =
-            last.fetch_one(self.reports()).await.map_err(StoreError::unavailable)?;
+            last.fetch_one(self.readers()).await.map_err(StoreError::unavailable)?;
         let now = self.issuer().now().as_micros();
         let now = last.map_or(now, |last| now.min(last));
         sqlx::query("DELETE FROM usage_batches WHERE written_at < ?")
@@ -48,7 +48,8 @@ impl UsageLog for SqliteStore {
         let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
         let since = now.saturating_sub(keep).div_euclid(DAY) * DAY;
         sqlx::query(
-            "INSERT INTO usage_kept (one, since) VALUES (1, ?) \
+            "INSERT INTO usage_kept (one, since) \
+             SELECT 1, ?1 WHERE EXISTS (SELECT 1 FROM usage WHERE at < ?1) \
              ON CONFLICT (one) DO UPDATE SET since = max(since, excluded.since)",
         )
         .bind(since)
@@ -79,9 +80,11 @@ impl UsageSums for SqliteStore {
         unit: LimitUnit,
         period: Period,
     ) -> Result<u64, LookupError> {
-        let total = tokio::time::timeout(SUMS_DEADLINE, self.total(subject, period)).await;
-        let total = total.map_err(LookupError::unavailable)?.map_err(LookupError::unavailable)?;
-        Ok(total.counted(unit))
+        let query = UsageQuery::total(subject.clone(), period);
+        let lines = self.usage_within(self.sums(), &query, SUMS_DEADLINE);
+        let lines = tokio::time::timeout(SUMS_DEADLINE, lines).await;
+        let lines = lines.map_err(LookupError::unavailable)?.map_err(LookupError::unavailable)?;
+        Ok(lines.first().map_or(0, |line| line.used.counted(unit)))
     }
 }
 

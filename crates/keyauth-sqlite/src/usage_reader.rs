@@ -1,21 +1,72 @@
 //! Reading the record of usage.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, GroupId, KeyId, LimitedSubject, OwnerId, Period, StoreError, TenantId, Timestamp,
-    UsageDimension, UsageEvent, UsageLine, UsageQuery, UsageReader, UsageSlice, UsageTotal,
+    Amount, GroupId, KeyId, KeyStore, LimitedSubject, OwnerId, Period, StoreError, TenantId,
+    Timestamp, UsageDimension, UsageEvent, UsageLine, UsageQuery, UsageReader, UsageSlice,
+    UsageTotal,
 };
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row, SqlitePool, Transaction};
 
 use crate::SqliteStore;
 use crate::keys::json;
 use crate::row::DecodeError;
 
+/// How long reading may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
 impl UsageReader for SqliteStore {
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageLine>, StoreError> {
+        self.usage_within(self.reports(), query, DEADLINE).await
+    }
+
+    async fn calls(
+        &self,
+        of: &LimitedSubject,
+        period: Period,
+        count: u32,
+    ) -> Result<Vec<UsageEvent>, StoreError> {
+        let query = UsageQuery::total(of.clone(), period);
+        let (Some(tenant), Some(period)) = (of.tenant(), query.period(0)) else {
+            return Ok(Vec::new());
+        };
+        let filter = of_whom(of);
+        let statement = format!(
+            "WITH last (at) AS (SELECT at FROM usage WHERE {filter} AND at >= ?5 AND at < ?6 \
+             ORDER BY at LIMIT 1 OFFSET ?7) \
+             SELECT * FROM usage WHERE {filter} AND at >= ?5 \
+             AND at <= coalesce((SELECT at FROM last), ?6 - 1) ORDER BY at",
+        );
+        let mut reading = self.read(self.reports(), DEADLINE).await?;
+        require_kept(&mut reading, Some(period.start.as_micros())).await?;
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(tenant.as_str())
+            .bind(of.owner().map(OwnerId::as_str))
+            .bind(of.group().map(GroupId::as_str))
+            .bind(of.key().map(|key| key.as_bytes().to_vec()))
+            .bind(period.start.as_micros())
+            .bind(period.end.as_micros())
+            .bind(i64::from(count.saturating_sub(1)))
+            .fetch_all(&mut *reading)
+            .await
+            .map_err(StoreError::unavailable)?;
+        let events = rows.iter().map(event).collect::<Result<_, DecodeError>>();
+        events.map_err(StoreError::unavailable)
+    }
+}
+
+impl SqliteStore {
+    /// Reads sums by one of a pool's connections, within a time.
+    pub(crate) async fn usage_within(
+        &self,
+        pool: &SqlitePool,
+        query: &UsageQuery,
+        deadline: Duration,
+    ) -> Result<Vec<UsageLine>, StoreError> {
         let of = query.subject();
         let Some(tenant) = of.tenant() else { return Ok(Vec::new()) };
         let by = [
@@ -58,7 +109,7 @@ impl UsageReader for SqliteStore {
             json(&slices.iter().map(slice).collect::<Vec<_>>())
         };
         let parts = query.parts_of_days();
-        let mut reading = self.reports().begin().await.map_err(StoreError::unavailable)?;
+        let mut reading = self.read(pool, deadline).await?;
         require_kept(&mut reading, parts.iter().map(|part| part.start).min()).await?;
         let rows = sqlx::query(AssertSqlSafe(statement))
             .bind(tenant.as_str())
@@ -76,37 +127,22 @@ impl UsageReader for SqliteStore {
         UsageQuery::check_lines(lines.map_err(StoreError::unavailable)?)
     }
 
-    async fn calls(
+    /// Begins to read, and has the database end that where it takes too long: nobody waits for it any
+    /// more. To be called each time, since a connection remembers it.
+    async fn read(
         &self,
-        of: &LimitedSubject,
-        period: Period,
-        count: u32,
-    ) -> Result<Vec<UsageEvent>, StoreError> {
-        let query = UsageQuery::total(of.clone(), period);
-        let (Some(tenant), Some(period)) = (of.tenant(), query.period(0)) else {
-            return Ok(Vec::new());
-        };
-        let calls = format!("usage WHERE {} AND at >= ?5 AND at < ?6 ORDER BY at", of_whom(of));
-        let statement = format!(
-            "WITH last (at) AS (SELECT at FROM {calls} LIMIT 1 OFFSET ?7) \
-             SELECT * FROM {within}",
-            within = calls.replace("at < ?6", "at <= coalesce((SELECT at FROM last), ?6 - 1)"),
-        );
-        let mut reading = self.reports().begin().await.map_err(StoreError::unavailable)?;
-        require_kept(&mut reading, Some(period.start.as_micros())).await?;
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(tenant.as_str())
-            .bind(of.owner().map(OwnerId::as_str))
-            .bind(of.group().map(GroupId::as_str))
-            .bind(of.key().map(|key| key.as_bytes().to_vec()))
-            .bind(period.start.as_micros())
-            .bind(period.end.as_micros())
-            .bind(i64::from(count.saturating_sub(1)))
-            .fetch_all(&mut *reading)
-            .await
-            .map_err(StoreError::unavailable)?;
-        let events = rows.iter().map(event).collect::<Result<_, DecodeError>>();
-        events.map_err(StoreError::unavailable)
+        pool: &SqlitePool,
+        deadline: Duration,
+    ) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        /// After how many instructions it looks at the time.
+        const EACH: i32 = 10_000;
+        let clock = Arc::clone(self.issuer().clock());
+        let until = clock.uptime().saturating_add(deadline);
+        let mut reading = pool.begin().await.map_err(StoreError::unavailable)?;
+        let mut handle = reading.lock_handle().await.map_err(StoreError::unavailable)?;
+        handle.set_progress_handler(EACH, move || clock.uptime() < until);
+        drop(handle);
+        Ok(reading)
     }
 }
 
@@ -123,7 +159,7 @@ async fn require_kept(
     }
 }
 
-/// The condition for rows to be somebody's, each by an index of its own.
+/// The condition for rows to be somebody's: by an index, which for groups is the tenant's.
 fn of_whom(of: &LimitedSubject) -> String {
     let mut filter = "tenant = ?1".to_owned();
     let conditions = [

@@ -10,6 +10,7 @@ use keyauth_core::{LimitedSubject, Period, StoreError, UsageEvent, UsageExport, 
 
 use super::UsageFormat;
 use super::row::Columns;
+use crate::problem::UsageError;
 
 /// Answers with all calls of somebody that began in a period, for an operator's handler: whose they are
 /// is not for this to ask.
@@ -19,15 +20,16 @@ use super::row::Columns;
 ///
 /// # Errors
 ///
-/// Those of [`UsageReader::calls`], of the first page.
+/// [`UsageError`], which answers for itself, where the first page cannot be read.
 pub async fn export_usage(
     reader: impl UsageReader + 'static,
     of: LimitedSubject,
     period: Period,
     format: UsageFormat,
-) -> Result<Response, StoreError> {
+) -> Result<Response, UsageError> {
+    reader.flush().await?;
     let pages = AllPages { reader, export: UsageExport::new(of, period) };
-    respond(pages, format, Columns::All).await
+    Ok(respond(pages, format, Columns::All).await?)
 }
 
 /// Where calls come from.

@@ -20,7 +20,7 @@ use super::export::{self, Pages};
 use super::parameters::{CallsAsked, UsageAsked};
 use super::row::Columns;
 use super::turns::Turns;
-use crate::problem::Failure;
+use crate::problem::UsageError;
 
 type StatesFuture = Pin<Box<dyn Future<Output = Result<Vec<BudgetState>, LedgerError>> + Send>>;
 type States = dyn Fn(Vec<ChargedBudget>) -> StatesFuture + Send + Sync;
@@ -111,18 +111,26 @@ struct OwnPages<R> {
     reader: R,
     turns: Arc<Turns>,
     key: KeyId,
+    /// Once is enough, for the first.
+    is_flushed: bool,
     export: UsageExport,
 }
 
 impl<R: UsageReader + Clone + 'static> Pages for OwnPages<R> {
     async fn next_page(&mut self) -> Result<Vec<UsageEvent>, StoreError> {
+        if self.export.is_over() {
+            // Without a turn, which might not come.
+            return Ok(Vec::new());
+        }
+        let (flushing, is_flushed) = (self.reader.clone(), self.is_flushed);
+        let flush = async move { if is_flushed { Ok(()) } else { flushing.flush().await } };
         let (reader, mut export) = (self.reader.clone(), self.export.clone());
-        let reading = self.turns.take(self.key, async move {
+        let read = async move {
             let page = export.next_page(&reader).await?;
             Ok((page, export))
-        });
-        let (page, export) = reading.await?;
-        self.export = export;
+        };
+        let (page, export) = self.turns.take(self.key, flush, read).await?;
+        (self.is_flushed, self.export) = (true, export);
         Ok(page)
     }
 }
@@ -131,15 +139,14 @@ async fn usage<R: UsageReader + Clone + 'static>(
     State(own): State<OwnUsage<R>>,
     who: Principal,
     RawQuery(query): RawQuery,
-) -> Result<([(HeaderName, &'static str); 1], Json<Answer>), Failure> {
-    let asked = UsageAsked::read(query.as_deref(), own.clock.now()).map_err(Failure::Invalid)?;
+) -> Result<([(HeaderName, &'static str); 1], Json<Answer>), UsageError> {
+    let asked = UsageAsked::read(query.as_deref(), own.clock.now()).map_err(UsageError::Invalid)?;
     let query = asked.query(subject(&who)).map_err(StoreError::from)?;
     let (turns, key) = (Arc::clone(&own.turns), who.key_id());
-    let reading = turns.take(key, async move {
-        own.reader.flush().await?;
-        Ok((own.reader.usage(&query).await?, own.budgets(&who).await?))
-    });
-    let (lines, budgets) = reading.await?;
+    let reader = own.reader.clone();
+    let flush = async move { reader.flush().await };
+    let read = async move { Ok((own.reader.usage(&query).await?, own.budgets(&who).await?)) };
+    let (lines, budgets) = turns.take(key, flush, read).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(Answer::new(&asked, lines, budgets))))
 }
 
@@ -147,12 +154,13 @@ async fn calls<R: UsageReader + Clone + 'static>(
     State(own): State<OwnUsage<R>>,
     who: Principal,
     RawQuery(query): RawQuery,
-) -> Result<Response, Failure> {
-    let asked = CallsAsked::read(query.as_deref(), own.clock.now()).map_err(Failure::Invalid)?;
+) -> Result<Response, UsageError> {
+    let asked = CallsAsked::read(query.as_deref(), own.clock.now()).map_err(UsageError::Invalid)?;
     let pages = OwnPages {
         reader: own.reader,
         turns: own.turns,
         key: who.key_id(),
+        is_flushed: false,
         export: UsageExport::new(subject(&who), asked.period),
     };
     Ok(export::respond(pages, asked.format, Columns::Own).await?)

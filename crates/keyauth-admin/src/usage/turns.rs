@@ -26,19 +26,21 @@ impl Turns {
         Self { all: Arc::new(Semaphore::new(AT_ONCE)), keys: Mutex::default() }
     }
 
-    /// Reads when it is the key's turn. Whoever goes away meanwhile keeps the turn as long as the
-    /// database is at it.
+    /// Prepares and reads when it is the key's turn; others are waited for between the two. Whoever
+    /// goes away meanwhile keeps the turn as long as the database is at it.
     pub(super) async fn take<T: Send + 'static>(
         &self,
         key: KeyId,
+        prepare: impl Future<Output = Result<(), StoreError>> + Send + 'static,
         read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let waiting = async {
             let own = self.of(key).acquire_owned().await.map_err(StoreError::unavailable)?;
-            let one = Arc::clone(&self.all).acquire_owned().await;
-            let one = one.map_err(StoreError::unavailable)?;
+            let all = Arc::clone(&self.all);
             let reading = tokio::spawn(async move {
-                let _turn = (own, one);
+                let _own = own;
+                prepare.await?;
+                let _one = all.acquire().await.map_err(StoreError::unavailable)?;
                 read.await
             });
             reading.await.map_err(StoreError::unavailable)?

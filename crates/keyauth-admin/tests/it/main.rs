@@ -5,4 +5,5 @@
 mod exports;
 mod parameters;
 mod sums;
+mod turns;
 mod world;

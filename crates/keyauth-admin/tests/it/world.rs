@@ -1,7 +1,7 @@
 //! A service whose keys read what they have used.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -35,6 +35,7 @@ pub(crate) struct World {
 pub(crate) struct Reader {
     store: SqliteStore,
     wire: Arc<AtomicU8>,
+    reading: Arc<Mutex<Vec<LimitedSubject>>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +49,8 @@ impl World {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(folder.path().join("keys.db")).await.expect("a file");
-        let reader = Reader { store: store.clone(), wire: Arc::default() };
+        let (wire, reading) = (Arc::default(), Arc::default());
+        let reader = Reader { store: store.clone(), wire, reading };
         let usage = OwnUsage::new(reader.clone())
             .with_ledger(store.clone())
             .with_clock(FakeClock::at(NOON));
@@ -118,9 +120,36 @@ impl Reader {
         self.wire.store(2, Ordering::SeqCst);
     }
 
+    /// It holds whoever reads, and not who flushes, until it is whole again.
+    pub(crate) fn be_slow(&self) {
+        self.wire.store(3, Ordering::SeqCst);
+    }
+
+    pub(crate) fn be_whole(&self) {
+        self.wire.store(0, Ordering::SeqCst);
+    }
+
+    /// Whose usage is being read.
+    pub(crate) fn reading(&self) -> Vec<LimitedSubject> {
+        self.reading.lock().expect("no panic").clone()
+    }
+
+    async fn read(&self, of: &LimitedSubject) -> Result<(), StoreError> {
+        self.reading.lock().expect("no panic").push(of.clone());
+        while self.wire.load(Ordering::SeqCst) == 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        {
+            let mut reading = self.reading.lock().expect("no panic");
+            let place = reading.iter().position(|reading| reading == of).expect("it is there");
+            reading.remove(place);
+        }
+        self.pass().await
+    }
+
     async fn pass(&self) -> Result<(), StoreError> {
         match self.wire.load(Ordering::SeqCst) {
-            0 => Ok(()),
+            0 | 3 => Ok(()),
             1 => Err(StoreError::unavailable("it is away")),
             _ => std::future::pending().await,
         }
@@ -133,7 +162,7 @@ impl UsageReader for Reader {
     }
 
     async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageLine>, StoreError> {
-        self.pass().await?;
+        self.read(query.subject()).await?;
         self.store.usage(query).await
     }
 
@@ -143,7 +172,7 @@ impl UsageReader for Reader {
         period: Period,
         count: u32,
     ) -> Result<Vec<UsageEvent>, StoreError> {
-        self.pass().await?;
+        self.read(of).await?;
         self.store.calls(of, period, count).await
     }
 }

@@ -1,6 +1,7 @@
 //! From what people ask for to what stores write.
 
 mod field;
+mod guesses;
 mod invalid;
 mod issued;
 mod issuer;
@@ -9,6 +10,7 @@ mod rotation;
 mod update;
 
 pub(crate) use field::Fields;
+pub use guesses::CustomKeyGuesses;
 pub use invalid::{InvalidInput, Problem};
 pub use issued::IssuedKey;
 pub use issuer::{Draft, Issuer, NewSecret, SecretKind};

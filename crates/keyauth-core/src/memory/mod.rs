@@ -102,10 +102,12 @@ impl KeyStore for MemoryStore {
 
     async fn insert(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
         self.change(|state| {
-            state.require_new_secret(&key.tenant, secret)?;
+            state.require_tenant(&key.tenant)?;
             if let Some(group) = &key.group {
                 state.require_group(&key.tenant, group)?;
             }
+            state.require_room(&key.tenant, &key.owner)?;
+            state.require_new_secret(&key.tenant, &key.owner, secret)?;
             let owner = || Owner::new(key.tenant.clone(), key.owner.clone());
             state.owners.entry((key.tenant.clone(), key.owner.clone())).or_insert_with(owner);
             let first = Secret { id: secret.id, key: key.id, ends_at: None };
@@ -175,8 +177,8 @@ impl KeyStore for MemoryStore {
         old_ends_at: Timestamp,
     ) -> Result<Key, StoreError> {
         self.change(|state| {
-            let id = state.live_key_mut(key)?.id;
-            state.require_new_secret(&key.tenant, secret)?;
+            let Key { id, owner, .. } = state.live_key_mut(key)?.clone();
+            state.require_new_secret(&key.tenant, &owner, secret)?;
             for old in state.secrets.values_mut().filter(|old| old.key == id) {
                 old.ends_at = Some(match old.ends_at {
                     None => old_ends_at,

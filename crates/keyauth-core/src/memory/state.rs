@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::feed::History;
 use crate::{
-    Change, Group, GroupAccess, GroupId, Key, KeyDigest, KeyId, KeyRecord, KeyRef, KeyStatus,
-    NewSecret, Origin, Owner, OwnerId, SecretId, StoreError, StoreErrorKind, Subject, Subscription,
-    Tenant, TenantId, Timestamp, Version, Versions,
+    Change, CustomKeyGuesses, Group, GroupAccess, GroupId, Key, KeyDigest, KeyId, KeyRecord,
+    KeyRef, KeyStatus, NewSecret, Origin, Owner, OwnerId, SecretId, SecretKind, StoreError,
+    StoreErrorKind, Subject, Subscription, Tenant, TenantId, Timestamp, Version, Versions,
 };
 
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct State {
     pub(super) subscriptions: HashMap<(TenantId, GroupId, OwnerId), Subscription>,
     pub(super) keys: BTreeMap<KeyId, Key>,
     pub(super) secrets: HashMap<KeyDigest, Secret>,
+    /// When owners have chosen custom keys that were in use.
+    pub(super) guesses: HashMap<(TenantId, OwnerId), Vec<Timestamp>>,
     /// Records that were looked up since the last change of anything.
     pub(super) records: HashMap<KeyDigest, Arc<KeyRecord>>,
     /// The last version that was given to any subject, so that every change has its own.
@@ -49,6 +51,7 @@ impl State {
             subscriptions: HashMap::new(),
             keys: BTreeMap::new(),
             secrets: HashMap::new(),
+            guesses: HashMap::new(),
             records: HashMap::new(),
             version: Version::ZERO,
             versions: HashMap::new(),
@@ -154,16 +157,42 @@ impl State {
         if exists { Ok(()) } else { Err(StoreError::missing("group")) }
     }
 
-    /// Whether a secret may be added for a tenant.
+    /// Whether a secret may be added for an owner. That it is in use is noted.
     pub(super) fn require_new_secret(
-        &self,
+        &mut self,
         tenant: &TenantId,
+        owner: &OwnerId,
         secret: &NewSecret,
     ) -> Result<(), StoreError> {
         secret.check_allowed(self.require_tenant(tenant)?.custom_keys)?;
-        if self.secrets.contains_key(&secret.digest) {
-            return Err(StoreErrorKind::Taken.into());
+        let is_taken = self.secrets.contains_key(&secret.digest);
+        if secret.kind == SecretKind::Custom {
+            let now = secret.created_at;
+            let guesses = self.guesses.entry((tenant.clone(), owner.clone())).or_default();
+            guesses.retain(|guess| *guess > CustomKeyGuesses::since(now));
+            CustomKeyGuesses::check(guesses, now)?;
+            if is_taken {
+                guesses.push(now);
+            }
         }
-        Ok(())
+        if is_taken { Err(StoreErrorKind::Taken.into()) } else { Ok(()) }
+    }
+
+    /// Whether an owner may have another key.
+    pub(super) fn require_room(
+        &self,
+        tenant: &TenantId,
+        owner: &OwnerId,
+    ) -> Result<(), StoreError> {
+        let own = self.owners.get(&(tenant.clone(), owner.clone())).and_then(|own| own.max_keys);
+        let Some(most) = own.or(self.require_tenant(tenant)?.max_keys_per_owner) else {
+            return Ok(());
+        };
+        let counts = |key: &&Key| {
+            key.tenant == *tenant && key.owner == *owner && key.status != KeyStatus::Revoked
+        };
+        let count = self.keys.values().filter(counts).count();
+        let room = u32::try_from(count).is_ok_and(|count| count < most);
+        if room { Ok(()) } else { Err(StoreErrorKind::TooManyKeys { most }.into()) }
     }
 }

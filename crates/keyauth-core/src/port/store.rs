@@ -21,6 +21,9 @@ use crate::{
 /// * Nothing brings a revoked key back.
 /// * A change writes the columns it names and no others.
 /// * Only digests arrive here. No store ever sees a plaintext key.
+/// * An owner has no more keys than it may, however many are issued at once.
+/// * An owner is told [`Taken`](crate::StoreErrorKind::Taken) of custom keys no more often than
+///   [`CustomKeyGuesses`](crate::CustomKeyGuesses) says, whatever else it does meanwhile.
 ///
 /// Checked by `keyauth_testkit::key_store_conformance!`.
 pub trait KeyStore: KeyLookup {
@@ -32,6 +35,8 @@ pub trait KeyStore: KeyLookup {
     /// # Errors
     ///
     /// [`Taken`](crate::StoreErrorKind::Taken) where the digest exists;
+    /// [`TooManyGuesses`](crate::StoreErrorKind::TooManyGuesses) where that was so too often;
+    /// [`TooManyKeys`](crate::StoreErrorKind::TooManyKeys);
     /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) where the tenant or group does
     /// not exist, or the secret is custom and the tenant does not allow that.
     fn insert(
@@ -93,6 +98,7 @@ pub trait KeyStore: KeyLookup {
     /// [`NotFound`](crate::StoreErrorKind::NotFound);
     /// [`Revoked`](crate::StoreErrorKind::Revoked);
     /// [`Taken`](crate::StoreErrorKind::Taken);
+    /// [`TooManyGuesses`](crate::StoreErrorKind::TooManyGuesses);
     /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) where the secret is custom and
     /// the tenant does not allow that.
     fn add_secret(
@@ -106,8 +112,8 @@ pub trait KeyStore: KeyLookup {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) with every problem;
-    /// [`Taken`](crate::StoreErrorKind::Taken) for a custom key in use.
+    /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) with every problem, and those of
+    /// [`insert`](KeyStore::insert).
     fn issue(&self, new: NewKey) -> impl Future<Output = Result<IssuedKey, StoreError>> + Send {
         async {
             let draft = self.issuer().draft(new)?;

@@ -15,6 +15,9 @@ pub struct Owner {
     pub id: OwnerId,
     /// Whether its keys work.
     pub status: Status,
+    /// How many keys it may have, revoked ones aside; as many as its tenant says where `None`.
+    #[serde(default)]
+    pub max_keys: Option<u32>,
     /// How often its keys may be used: all together, unless a limit says each.
     #[serde(default)]
     pub limits: Vec<Limit>,
@@ -34,6 +37,7 @@ impl Owner {
             tenant,
             id,
             status: Status::Active,
+            max_keys: None,
             limits: Vec::new(),
             budgets: Vec::new(),
             rate_multiplier: None,

@@ -15,6 +15,10 @@ pub struct Tenant {
     pub status: Status,
     /// Whether it may bring keys of its own making.
     pub custom_keys: CustomKeys,
+    /// How many keys each of its owners may have, revoked ones aside; any number where `None`. Those
+    /// that are there stay when it is lowered.
+    #[serde(default)]
+    pub max_keys_per_owner: Option<u32>,
     /// How often its keys may be used: all together, unless a limit says each group, owner or
     /// key.
     #[serde(default)]
@@ -28,8 +32,14 @@ impl Tenant {
     /// An active tenant without custom keys.
     #[must_use]
     pub const fn new(id: TenantId) -> Self {
-        let custom_keys = CustomKeys::Refused;
-        Self { id, status: Status::Active, custom_keys, limits: Vec::new(), budgets: Vec::new() }
+        Self {
+            id,
+            status: Status::Active,
+            custom_keys: CustomKeys::Refused,
+            max_keys_per_owner: None,
+            limits: Vec::new(),
+            budgets: Vec::new(),
+        }
     }
 
     /// Whether it can be kept: for stores.

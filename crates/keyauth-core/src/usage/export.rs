@@ -4,13 +4,12 @@ use crate::{LimitedSubject, Period, StoreError, Timestamp, UsageEvent, UsageRead
 
 /// Reads the calls of a period page by page, each once, however many they are.
 ///
-/// Nothing is held between pages. So calls that are recorded meanwhile are in it or not; all that had
-/// been when the first was read are.
+/// Nothing is held between pages. So calls that are recorded meanwhile are in it or not; all that were
+/// [written](UsageReader::flush) when the first was read are.
 #[derive(Clone, Debug)]
 pub struct UsageExport {
     of: LimitedSubject,
     rest: Period,
-    began: bool,
 }
 
 impl UsageExport {
@@ -20,7 +19,13 @@ impl UsageExport {
     /// All calls of somebody that began in a period.
     #[must_use]
     pub const fn new(of: LimitedSubject, period: Period) -> Self {
-        Self { of, rest: period, began: false }
+        Self { of, rest: period }
+    }
+
+    /// Whether the last page was read.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.rest.start >= self.rest.end
     }
 
     /// The next page; empty after the last. After an error it can be asked for again.
@@ -32,10 +37,6 @@ impl UsageExport {
         &mut self,
         reader: &impl UsageReader,
     ) -> Result<Vec<UsageEvent>, StoreError> {
-        if !self.began {
-            reader.flush().await?;
-            self.began = true;
-        }
         let page = reader.calls(&self.of, self.rest, Self::PAGE).await?;
         let is_full = page.len() >= usize::try_from(Self::PAGE).unwrap_or(usize::MAX);
         self.rest.start = match page.last().filter(|_| is_full) {

@@ -57,22 +57,6 @@ pub struct UsageLine {
     pub used: UsageTotal,
 }
 
-impl UsageDimension {
-    /// All there are, in the order in which lines are sorted by them.
-    pub const ALL: [Self; 4] = [Self::Key, Self::Owner, Self::Route, Self::Resource];
-
-    /// Its stable name.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Owner => "owner",
-            Self::Route => "route",
-            Self::Resource => "resource",
-        }
-    }
-}
-
 impl UsageQuery {
     /// How many lines there are at most. What gives more is refused, since it would not be read as
     /// a whole.
@@ -214,7 +198,8 @@ impl UsageQuery {
     #[must_use]
     pub fn not_kept(since: Timestamp) -> StoreError {
         let problem = format!(
-            "lies before {since}, since when calls are kept; ask from then on, or for whole days of UTC"
+            "lies before {since}, since when calls are kept; of what was before there are sums of whole \
+             days of UTC"
         );
         InvalidInput::from(Problem::new("from", problem)).into()
     }

@@ -19,8 +19,8 @@ pub(crate) struct Settlement {
     /// What it came to.
     pub(crate) amount: Amount,
     pub(crate) basis: Basis,
-    #[expect(dead_code, reason = "it is under way as long as this is held")]
-    opened: Opened,
+    /// What keeps the end waiting for it.
+    opened: Option<Opened>,
 }
 
 /// What a settlement stands on.

@@ -45,7 +45,7 @@ impl Place {
 
     fn send(self, charge: NewCharge, amount: Amount, basis: Basis) {
         let Self { opened, sender } = self;
-        let unsent = sender.send(Settlement { charge, amount, basis, opened }).err();
+        let unsent = sender.send(Settlement { charge, amount, basis, opened: Some(opened) }).err();
         if let Some(error) = unsent {
             let Settlement { charge, amount, .. } = error.0;
             tracing::error!(charge = %charge.id, %amount, "nobody is left to book a charge");

@@ -38,7 +38,7 @@ pub(crate) async fn settle<L: Ledger + 'static>(
 
 /// Settles a charge, trying until that is done. Whoever waits to try again is in nobody's way.
 async fn settle_one<L: Ledger>(books: &Books<L>, mut settlement: Settlement) {
-    let (mut pause, mut unknown_for) = (FIRST_PAUSE, Duration::ZERO);
+    let (mut pause, mut unknown_for) = (FIRST_PAUSE, Duration::from_secs(5));
     loop {
         let turns = books.turns(&settlement.charge.budgets).await;
         let asked = timeout(DEADLINE, try_settle(books, &settlement)).await;
@@ -47,7 +47,7 @@ async fn settle_one<L: Ledger>(books: &Books<L>, mut settlement: Settlement) {
             Ok(settled) => return tell_of_overrun(&settlement, &settled),
             Err(error) => error,
         };
-        let Settlement { charge, amount, basis, .. } = &mut settlement;
+        let Settlement { charge, amount, basis, opened } = &mut settlement;
         match error.kind() {
             LedgerErrorKind::Unavailable => {
                 tracing::debug!(charge = %charge.id, %error, "settling is tried again");
@@ -57,11 +57,13 @@ async fn settle_one<L: Ledger>(books: &Books<L>, mut settlement: Settlement) {
             // Where it was not known whether it was reserved, it was not; or its reservation is still
             // on its way, and would be lost where nobody gave it back.
             LedgerErrorKind::Unknown if *amount == Amount::ZERO => {
-                if charge.when_abandoned != WhenAbandoned::Lost || unknown_for >= LASTS {
+                if charge.when_abandoned != WhenAbandoned::Lost || unknown_for > LASTS {
                     return;
                 }
-                sleep(LONGEST_PAUSE).await;
-                unknown_for += LONGEST_PAUSE;
+                // Most likely there is nothing to wait for.
+                *opened = None;
+                sleep(unknown_for).await;
+                unknown_for *= 2;
             }
             // A ledger that has forgotten it, as a replica that was promoted.
             LedgerErrorKind::Unknown if *basis == Basis::Reservation => {

@@ -95,7 +95,7 @@ async fn what_is_reserved_too_late_comes_back() {
     assert_eq!(world.state().await.reserved, Amount::ZERO);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_ne!(world.state().await.reserved, Amount::ZERO, "by then it is");
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
     let state = world.state().await;
     assert_eq!((state.used, state.reserved), (Amount::ZERO, Amount::ZERO));
 }

@@ -7,6 +7,7 @@ use keyauth_postgres::{OpenErrorKind, PostgresStore};
 use keyauth_testkit::PostgresDatabase;
 
 use super::world::{World, execute};
+use super::{ledger, usage};
 
 async fn unmigrated() -> (PostgresStore, PostgresDatabase) {
     let database = PostgresDatabase::create().await;
@@ -43,6 +44,8 @@ async fn eight_at_once_from_every_older_version() {
         let auth = Authenticator::new(store.clone());
         let decision = auth.verify(key.reveal(), &RequestFacts::new()).await;
         assert!(decision.expect("an answer").is_ok());
+        ledger::charge_and_reset(&store).await;
+        usage::write_and_read(&store, &key).await;
         store.revoke(&key).await.expect("revoked");
         let decision = auth.verify(key.reveal(), &RequestFacts::new()).await;
         assert!(decision.expect("an answer").is_err());

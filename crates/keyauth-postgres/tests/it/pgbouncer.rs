@@ -10,6 +10,7 @@ use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::world::{ADMITTED, REVOKED, Served, World, instance};
+use super::{ledger, usage};
 
 /// A pooler of a test's own, ended with this value.
 struct Pooler {
@@ -96,6 +97,9 @@ async fn lookups_may_go_through_a_pooler_and_the_feed_around_it() {
         world.store.revoke(&key).await.expect("revoked elsewhere");
         served.wait_for(&key, REVOKED).await;
     }
+    let key = store.issue(NewKey::named("pooled")).await.expect("a key");
+    ledger::charge_and_reset(&store).await;
+    usage::write_and_read(&store, &key).await;
 }
 
 #[tokio::test]

@@ -63,6 +63,11 @@ pub(crate) async fn write_and_read(store: &PostgresStore, key: &IssuedKey) {
     let calls = store.calls(&LimitedSubject::Key(tenant, id), all, 100).await.expect("calls");
     assert!((2..=3).contains(&calls.len()));
     store.tidy(None).await.expect("tidied");
+    store.tidy(Some(Duration::from_hours(24))).await.expect("tidied");
+    let KeyRef { tenant, id } = KeyRef::from(key);
+    let of = LimitedSubject::Key(tenant, id);
+    store.calls(&of, all, 100).await.expect_err("the oldest is gone");
+    assert_eq!(store.calls(&of, period, 100).await.expect("calls").len(), calls.len() - 1);
 }
 
 /// M11: what is refused is set aside alone, and once.

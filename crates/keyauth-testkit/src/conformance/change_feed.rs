@@ -14,7 +14,7 @@ use keyauth_core::{
 use super::key_store::Bench;
 use super::key_store::bench::{group, issue, owner};
 
-fn instance() -> Instance {
+pub(super) fn instance() -> Instance {
     Instance {
         name: "reader".into(),
         max_staleness: Duration::from_secs(5),
@@ -24,7 +24,7 @@ fn instance() -> Instance {
 }
 
 /// What a poll tells, the subjects of the raised and the number of new secrets.
-async fn told(reader: &mut impl FeedReader) -> (Vec<Subject>, usize) {
+pub(super) async fn told(reader: &mut impl FeedReader) -> (Vec<Subject>, usize) {
     let page = reader.poll().await.expect("the store answers");
     assert_eq!(page.continuity, Continuity::Unbroken, "nothing can have been missed");
     reader.acknowledge().await.expect("the store answers");

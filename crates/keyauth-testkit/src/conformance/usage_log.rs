@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, BatchId, IssuedKey, Key, KeyRef, KeyStore, LimitUnit, LimitedSubject, NewKey, Period,
-    StoreErrorKind, TimeZone, Timestamp, UsageBatch, UsageDimension, UsageEvent, UsageLog,
-    UsageQuery, UsageReader, UsageSums, UsageTotal,
+    Amount, BatchId, ChangeFeed, FeedReader, IssuedKey, Key, KeyRef, KeyStore, LimitUnit,
+    LimitedSubject, NewKey, Period, StoreErrorKind, TimeZone, Timestamp, UsageBatch,
+    UsageDimension, UsageEvent, UsageLog, UsageQuery, UsageReader, UsageSums, UsageTotal,
 };
+
+use super::change_feed::{instance, told};
 
 /// The third of June 2026 in UTC, at noon.
 const NOON: Timestamp = Timestamp::from_unix_seconds(1_780_488_000);
@@ -182,6 +184,16 @@ pub async fn use_is_noted_with_a_batch_and_never_goes_back<S: Store>(store: S) {
     store.write(&batch(vec![event(&draft, NOON)])).await.expect("it is recorded all the same");
     assert_eq!(requests(&store, &of_key(&draft), period(-1, 1)).await, 1);
     assert!(store.key(&KeyRef::from(&draft)).await.is_err());
+}
+
+/// R10: and no cache is told of it.
+pub async fn using_a_key_is_no_change<S: Store + ChangeFeed>(store: S) {
+    let key = issue(&store).await;
+    let mut reader = store.reader(instance());
+    reader.poll().await.expect("the store answers");
+    reader.acknowledge().await.expect("the store answers");
+    store.write(&batch(vec![event(&key, NOON), event(&key, later(2))])).await.expect("written");
+    assert_eq!(told(&mut reader).await, (Vec::new(), 0));
 }
 
 /// By the hour, the day and the month, told apart by what was used, and of some of it alone.

@@ -2,6 +2,7 @@
 //!
 //! Called by the macro; each takes a store that was just opened.
 
+mod allowance;
 pub(super) mod bench;
 mod lifecycle;
 mod races;
@@ -9,6 +10,7 @@ mod records;
 mod secrets;
 mod tenancy;
 
+pub use allowance::{guessing_custom_keys_is_slow, owners_have_as_many_keys_as_they_may};
 pub use bench::Bench;
 pub use lifecycle::{
     disabled_keys_can_be_enabled, keys_cannot_end_before_they_begin, revoked_keys_stay_revoked,
