@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use keyauth_core::{
     Amount, BatchId, Clock, IssuedKey, KeyRef, LimitedSubject, NewKey, OwnerId, Period,
-    SystemClock, Timestamp, UsageBatch, UsageEvent, UsageLog, UsageReader,
+    StoreErrorKind, SystemClock, Timestamp, UsageBatch, UsageEvent, UsageLog, UsageQuery,
+    UsageReader,
 };
 use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx;
 
-use super::world::World;
+use super::world::{World, execute};
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -128,5 +129,43 @@ async fn days_are_detached_and_their_sums_stay() {
         let left = format!("SELECT count(*) FROM {table}");
         let left = sqlx::query_scalar(sqlx::AssertSqlSafe(left)).fetch_one(store.pool()).await;
         assert_eq!(left.ok(), Some(2_i64), "{table}");
+    }
+}
+
+/// Who waits while days are detached is not answered by what is left.
+#[tokio::test]
+async fn what_is_detached_while_somebody_waits_is_missed() {
+    let world = World::create().await;
+    let store = &world.store;
+    let key = world.issue(NewKey::named("any")).await;
+    let now = SystemClock::new().now();
+    let day = |ago: i64| Timestamp::from_micros(now.as_micros() - ago * 24 * HOUR);
+    let events = (0..4).map(|ago| event(&key, day(ago))).collect();
+    store.write(&batch(events)).await.expect("written");
+    let KeyRef { tenant, id } = KeyRef::from(&key);
+    let of = LimitedSubject::Key(tenant, id);
+    let all = Period { start: day(3), end: day(-1) };
+    let hours = UsageQuery::hourly(of.clone(), all).expect("few");
+    assert_eq!(store.usage(&hours).await.expect("lines").len(), 4);
+
+    let mut psql = world.psql().await;
+    let detach = "BEGIN; SELECT keyauth.detach_usage(((now() AT TIME ZONE 'UTC')::date) - 1)";
+    execute(&mut psql, detach).await;
+    let readers = [store.clone(), store.clone()];
+    let [summing, listing] = readers.map(|store| {
+        let (of, hours) = (of.clone(), hours.clone());
+        (store, of, hours)
+    });
+    let summing = tokio::spawn(async move { summing.0.usage(&summing.2).await.map(drop) });
+    let listing = tokio::spawn(async move { listing.0.calls(&listing.1, all, 9).await.map(drop) });
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while count(store, waiting).await < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    execute(&mut psql, "COMMIT").await;
+    for waited in [summing, listing] {
+        let refused = waited.await.expect("no panic").expect_err("some of it is gone");
+        assert!(matches!(refused.kind(), StoreErrorKind::InvalidInput(_)), "{refused}");
     }
 }

@@ -344,7 +344,7 @@ pub async fn calls_go_and_sums_stay<S: Store>(store: S) {
     store.tidy(Some(Duration::from_secs(7 * 86_400))).await.expect("tidied");
     assert_eq!(calls(6).await.expect("calls"), 2);
     // Of what is there in part nothing is said.
-    let refused = calls(8).await.expect_err("they are gone");
+    let refused = calls(9).await.expect_err("they are gone");
     assert!(matches!(refused.kind(), StoreErrorKind::InvalidInput(_)), "{refused}");
     let hours = UsageQuery::hourly(of.clone(), Period { start: ago(9), ..all }).expect("few");
     let refused = store.usage(&hours).await.expect_err("they are gone");
