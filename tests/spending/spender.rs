@@ -28,9 +28,29 @@ pub(crate) struct Spent {
 
 impl Spender {
     pub(crate) async fn start(store: &str, key: &IssuedKey, calls: usize, spool: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_spender"))
-            .args([store, &calls.to_string()])
-            .arg(spool)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spender"));
+        command.args([store, &calls.to_string()]).arg(spool);
+        Self::run(command, key).await
+    }
+
+    /// The same, where no file grows beyond so many kilobytes, as if the disk were full then.
+    pub(crate) async fn start_on_a_full_disk(
+        store: &str,
+        key: &IssuedKey,
+        calls: usize,
+        spool: &Path,
+        kilobytes: u32,
+    ) -> Self {
+        let mut command = Command::new("bash");
+        // Told by an error, and not by a signal that kills.
+        let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_spender"), store, &calls.to_string()]);
+        command.arg(spool);
+        Self::run(command, key).await
+    }
+
+    async fn run(mut command: Command, key: &IssuedKey) -> Self {
+        let mut process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

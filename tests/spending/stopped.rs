@@ -30,9 +30,7 @@ async fn end(store: &(impl KeyStore + Ledger + UsageReader), name: &str, mode: B
     let spool = tempfile::tempdir().expect("a folder");
     let mut spender = Spender::start(name, &key, CALLS, spool.path()).await;
     wait_until_used(store, &charged, BEFORE).await;
-    let pid = spender.process.id().expect("it runs").to_string();
-    let terminated = Command::new("kill").args(["-TERM", &pid]).status().await;
-    assert!(terminated.expect("kill runs").success());
+    terminate(&spender).await;
     let spent = spender.spent().await;
     let status = timeout(PATIENCE, spender.process.wait()).await.expect("in time");
     assert!(status.expect("a status").success());
@@ -81,6 +79,49 @@ async fn what_the_killed_have_spooled_is_written_by_the_next() {
     let all = Period { start: Timestamp::from_micros(0), end: Timestamp::MAX };
     let calls = store.calls(&subject, all, u32::MAX).await.expect("calls").len();
     assert_eq!(calls, after, "rows and sums agree");
+}
+
+/// M10: what a full disk does not take waits in memory, and arrives once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_disk_does_not_take_is_written_all_the_same() {
+    const KILOBYTES: u32 = 16;
+    let database = PostgresDatabase::create().await;
+    let store = PostgresStore::connect(database.url()).await.expect("a server");
+    store.migrate().await.expect("a schema");
+    let proxy = FaultProxy::to(database.url()).await;
+    let spool = tempfile::tempdir().expect("a folder");
+    let limit = Amount::from_units(1_000_000).expect("an amount");
+    let budget = Budget::new(limit, BudgetWindow::Total).in_mode(BudgetMode::Leased);
+    let key = store.issue(NewKey::named("spent").budget(budget.clone())).await.expect("a key");
+    let subject = LimitedSubject::Key(TenantId::default(), key.id());
+    let charged = ChargedBudget { subject: subject.clone(), budget };
+    let (url, folder) = (proxy.url(), spool.path());
+    let mut spender = Spender::start_on_a_full_disk(url, &key, CALLS, folder, KILOBYTES).await;
+    wait_until_used(&store, &charged, BEFORE).await;
+    proxy.set_wire(Wire::Cut);
+    let full = async {
+        // Several files, each of which has met its end.
+        while bytes_below(spool.path()) < 4 * 1_024 * u64::from(KILOBYTES) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, full).await.expect("the disk is full");
+    proxy.set_wire(Wire::Whole);
+    terminate(&spender).await;
+    let spent = spender.spent().await;
+    assert!(spender.process.wait().await.expect("a status").success());
+    assert_eq!(rows(&store, &subject).await, spent.opened);
+    let all = Period { start: Timestamp::from_micros(0), end: Timestamp::MAX };
+    let calls = store.calls(&subject, all, u32::MAX).await.expect("calls").len();
+    assert_eq!(calls, spent.opened, "rows and sums agree");
+    assert!(is_empty(spool.path()));
+}
+
+/// Asks a process to end.
+async fn terminate(spender: &Spender) {
+    let pid = spender.process.id().expect("it runs").to_string();
+    let terminated = Command::new("kill").args(["-TERM", &pid]).status().await;
+    assert!(terminated.expect("kill runs").success());
 }
 
 /// How many calls are in the sums.
