@@ -81,8 +81,13 @@ pub struct StoreError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// There is no such key in this tenant.
+    /// What is named is not there, or not in this tenant, which is told alike.
     NotFound,
+    /// Keys are bound to the group that is to be deleted.
+    InUse {
+        /// How many, revoked ones aside.
+        keys: u64,
+    },
     /// The custom key is in use already.
     ///
     /// Whoever may try custom keys freely learns so which exist, so stores let an owner do that
@@ -146,7 +151,12 @@ impl From<InvalidInput> for StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            StoreErrorKind::NotFound => f.write_str("there is no such key"),
+            StoreErrorKind::NotFound => f.write_str("not found"),
+            StoreErrorKind::InUse { keys } => write!(
+                f,
+                "{keys} keys are bound to the group; bind them to another, or ask for them to be \
+                 detached"
+            ),
             StoreErrorKind::Taken => f.write_str("the custom key is in use already"),
             StoreErrorKind::TooManyGuesses { retry_after } => write!(
                 f,

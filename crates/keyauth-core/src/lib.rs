@@ -53,8 +53,8 @@ pub use auth::{Admission, Authenticator, Background, LimitFuture, LimitStep, Loo
 pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
 pub use id::{BatchId, ChargeId, GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
 pub use issue::{
-    CustomKeyGuesses, Draft, InvalidInput, IssuedKey, Issuer, KeyPatch, KeyUpdate, NewKey,
-    NewSecret, Patch, Problem, Rotation, SecretKind,
+    BoundKeys, CustomKeyGuesses, Draft, GroupUpdate, InvalidInput, IssuedKey, Issuer, KeyPatch,
+    KeyUpdate, NewKey, NewSecret, OwnerUpdate, Patch, Problem, Rotation, SecretKind, TenantUpdate,
 };
 pub use key::{
     DigestScheme, InvalidPrefix, KeyDigest, KeyHint, KeyPrefix, Keyring, Parsed, Pepper,
@@ -67,13 +67,13 @@ pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
     Beats, BudgetState, CallDetails, Change, ChangeFeed, ChangeObserver, ChangeObservers,
     ChargedBudget, Clock, Continuity, Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard,
-    Hints, Instance, KeyLookup, KeyPage, KeyStore, LeaseTurn, LeasedFrom, Ledger, LedgerError,
-    LedgerErrorKind, LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter,
-    MeteredCharge, NamedBy, NewCharge, Origin, OwnedCall, Peek, Propagation, Reservation,
-    ReserveDecision, Reserved, SealKey, Seed, Settle, Settled, SharedCache, SharedDecision,
-    SharedEntry, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion,
-    SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire, TryReserve,
-    UnusedLease, UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums, UsageTotal,
+    Hints, Instance, KeyLookup, KeyOrder, KeyPosition, KeyQuery, KeyStore, LeaseTurn, LeasedFrom,
+    Ledger, LedgerError, LedgerErrorKind, LimitDecision, LimitState, Limited, LimitedCall, Limiter,
+    Meter, MeteredCharge, NamedBy, NewCharge, Origin, OwnedCall, Page, Peek, Propagation,
+    Reservation, ReserveDecision, Reserved, SealKey, Seed, Settle, Settled, SharedCache,
+    SharedDecision, SharedEntry, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace,
+    SharedQuestion, SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire,
+    TryReserve, UnusedLease, UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums, UsageTotal,
     WhenAbandoned, Within,
 };
 pub use record::{

@@ -3,11 +3,9 @@
 use keyauth_core::{CustomKeyGuesses, Key, NewSecret, SecretKind, StoreError, StoreErrorKind};
 use sqlx::postgres::PgConnection;
 
-use crate::PostgresStore;
 use crate::schema::Schema;
 use crate::statement::execute;
 use crate::time::PgTime;
-use crate::transaction::change_with;
 
 /// Whether a custom key can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +35,17 @@ pub(crate) async fn choose(
     if secret.kind != SecretKind::Custom {
         return Ok(Choice::Free);
     }
-    // One at a time, or many at once would all be the last that is allowed.
-    let lock = schema.sql(
+    // One at a time, or many at once would all be the last that is allowed. And one at a time for
+    // each secret: whoever loses it to another owner has guessed too.
+    let owner = schema.sql(
         "SELECT pg_advisory_xact_lock(hashtextextended('keyauth guess keyauth. ' || $1 || ' ' || $2, 0))",
     );
-    let lock = sqlx::query(lock).bind(key.tenant.as_str()).bind(key.owner.as_str());
-    execute(connection, lock).await?;
+    let owner = sqlx::query(owner).bind(key.tenant.as_str()).bind(key.owner.as_str());
+    execute(connection, owner).await?;
+    let digest = schema.sql(
+        "SELECT pg_advisory_xact_lock(hashtextextended('keyauth secret keyauth. ' || encode($1, 'hex'), 0))",
+    );
+    execute(connection, sqlx::query(digest).bind(secret.digest.as_bytes().as_slice())).await?;
     let now = secret.created_at;
     let latest = schema.sql(
         "SELECT at FROM (SELECT at FROM keyauth.custom_key_guesses \
@@ -64,30 +67,48 @@ pub(crate) async fn choose(
     if !taken.fetch_one(&mut *connection).await.map_err(StoreError::unavailable)? {
         return Ok(Choice::Free);
     }
-    note_guess(connection, schema, key, secret).await?;
-    Ok(Choice::Taken)
-}
-
-async fn note_guess(
-    connection: &mut PgConnection,
-    schema: &Schema,
-    key: &Key,
-    secret: &NewSecret,
-) -> Result<(), StoreError> {
     let forget = schema.sql(
         "DELETE FROM keyauth.custom_key_guesses WHERE tenant = $1 AND owner = $2 AND at <= $3",
     );
-    let since = CustomKeyGuesses::since(secret.created_at);
-    let forget =
-        sqlx::query(forget).bind(key.tenant.as_str()).bind(key.owner.as_str()).bind(PgTime(since));
+    let forget = sqlx::query(forget)
+        .bind(key.tenant.as_str())
+        .bind(key.owner.as_str())
+        .bind(PgTime(CustomKeyGuesses::since(now)));
     execute(connection, forget).await?;
     let note = schema
         .sql("INSERT INTO keyauth.custom_key_guesses (tenant, owner, at) VALUES ($1, $2, $3)");
-    let note = sqlx::query(note)
-        .bind(key.tenant.as_str())
-        .bind(key.owner.as_str())
-        .bind(PgTime(secret.created_at));
-    execute(connection, note).await
+    let note =
+        sqlx::query(note).bind(key.tenant.as_str()).bind(key.owner.as_str()).bind(PgTime(now));
+    execute(connection, note).await?;
+    Ok(Choice::Taken)
+}
+
+/// Makes sure that a key's owner is there, and is not deleted before the transaction ends. One
+/// that was deleted begins anew.
+pub(crate) async fn ensure_owner(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    key: &Key,
+) -> Result<(), StoreError> {
+    // It waits for whoever deletes the owner, and not for whoever changes it.
+    let owner = schema.sql(
+        "SELECT deleted_at IS NOT NULL FROM keyauth.owners WHERE tenant = $1 AND id = $2 \
+         FOR KEY SHARE",
+    );
+    let owner = sqlx::query_scalar(owner).bind(key.tenant.as_str()).bind(key.owner.as_str());
+    let deleted: Option<bool> =
+        owner.fetch_optional(&mut *connection).await.map_err(StoreError::unavailable)?;
+    let statement = match deleted {
+        Some(false) => return Ok(()),
+        Some(true) => schema.sql(
+            "UPDATE keyauth.owners SET status = 'active', deleted_at = NULL \
+             WHERE tenant = $1 AND id = $2",
+        ),
+        None => schema
+            .sql("INSERT INTO keyauth.owners (tenant, id) VALUES ($1, $2) ON CONFLICT DO NOTHING"),
+    };
+    let statement = sqlx::query(statement).bind(key.tenant.as_str()).bind(key.owner.as_str());
+    execute(connection, statement).await
 }
 
 /// Refuses a key beyond as many as its owner may have. Whoever asks holds the owner until the end.
@@ -113,7 +134,7 @@ pub(crate) async fn require_room(
     execute(connection, lock).await?;
     let count = schema.sql(
         "SELECT count(*) FROM keyauth.keys \
-         WHERE tenant = $1 AND owner = $2 AND status <> 'revoked'",
+         WHERE tenant = $1 AND owner = $2 AND deleted_at IS NULL AND status <> 'revoked'",
     );
     let count: i64 = sqlx::query_scalar(count)
         .bind(key.tenant.as_str())
@@ -126,21 +147,4 @@ pub(crate) async fn require_room(
     }
     let most = u32::try_from(most).unwrap_or(u32::MAX);
     Err(StoreErrorKind::TooManyKeys { most }.into())
-}
-
-impl PostgresStore {
-    /// Notes a guess that was found out only when it was written: somebody else has taken it meanwhile.
-    pub(crate) async fn note_lost_race<T>(
-        &self,
-        key: &Key,
-        secret: &NewSecret,
-        outcome: Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let lost = outcome.as_ref().err().is_some_and(|e| *e.kind() == StoreErrorKind::Taken);
-        if lost && secret.kind == SecretKind::Custom {
-            let schema = self.schema();
-            change_with!(self, |connection| { note_guess(connection, schema, key, secret).await })?;
-        }
-        outcome
-    }
 }

@@ -1,61 +1,85 @@
 //! Tenants, owners, groups, and who belongs to which.
 
 use keyauth_core::{
-    Directory, Group, GroupId, Owner, OwnerId, StoreError, Subscription, Tenant, TenantId,
+    BoundKeys, Directory, Group, GroupId, GroupUpdate, KeyStore, Owner, OwnerId, OwnerUpdate, Page,
+    StoreError, Subscription, Tenant, TenantId, TenantUpdate,
 };
 
-use sqlx::types::Json;
-
 use crate::PostgresStore;
-use crate::statement::{execute, require_group, require_owner, require_tenant};
-use crate::time::optional;
+use crate::groups::{
+    delete_group, list_groups, list_open_groups, lock_group, read_group, write_group,
+};
+use crate::owners::{delete_owner, list_owners, lock_owner, read_owner, write_owner};
+use crate::relations::{Relation, list_members, list_subscriptions};
+use crate::statement::require_tenant;
+use crate::tenants::{list_tenants, lock_tenant, read_tenant, write_tenant};
 use crate::transaction::change_with;
 
 impl Directory for PostgresStore {
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
         tenant.check()?;
+        change_with!(self, |connection| { write_tenant(connection, self.schema(), tenant).await })
+    }
+
+    async fn update_tenant(
+        &self,
+        tenant: &TenantId,
+        update: &TenantUpdate,
+    ) -> Result<Tenant, StoreError> {
         change_with!(self, |connection| {
-            let statement = self.schema().sql(
-                "INSERT INTO keyauth.tenants \
-                 (id, status, custom_keys, max_keys_per_owner, limits, budgets) \
-                 VALUES ($1, $2, $3, $4, $5, $6) \
-                 ON CONFLICT (id) DO UPDATE SET status = excluded.status, \
-                 custom_keys = excluded.custom_keys, \
-                 max_keys_per_owner = excluded.max_keys_per_owner, limits = excluded.limits, \
-                 budgets = excluded.budgets",
-            );
-            let statement = sqlx::query(statement)
-                .bind(tenant.id.as_str())
-                .bind(tenant.status.as_str())
-                .bind(tenant.custom_keys.as_str())
-                .bind(tenant.max_keys_per_owner.map(i64::from))
-                .bind(Json(&tenant.limits))
-                .bind(Json(&tenant.budgets));
-            execute(connection, statement).await
+            let old = lock_tenant(connection, self.schema(), tenant).await?;
+            let new = update.applied_to(old)?;
+            write_tenant(connection, self.schema(), &new).await?;
+            Ok(new)
         })
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> Result<Tenant, StoreError> {
+        read_tenant(&mut *self.acquire().await?, self.schema(), tenant).await
+    }
+
+    async fn tenants(&self, page: &Page<TenantId>) -> Result<Vec<Tenant>, StoreError> {
+        list_tenants(&mut *self.acquire().await?, self.schema(), page).await
     }
 
     async fn put_owner(&self, owner: &Owner) -> Result<(), StoreError> {
         owner.check()?;
         change_with!(self, |connection| {
             require_tenant(connection, self.schema(), &owner.tenant).await?;
-            let statement = self.schema().sql(
-                "INSERT INTO keyauth.owners \
-                 (tenant, id, status, max_keys, limits, budgets, rate_multiplier) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7::text::numeric) \
-                 ON CONFLICT (tenant, id) DO UPDATE SET status = excluded.status, \
-                 max_keys = excluded.max_keys, limits = excluded.limits, budgets = excluded.budgets, \
-                 rate_multiplier = excluded.rate_multiplier",
-            );
-            let statement = sqlx::query(statement)
-                .bind(owner.tenant.as_str())
-                .bind(owner.id.as_str())
-                .bind(owner.status.as_str())
-                .bind(owner.max_keys.map(i64::from))
-                .bind(Json(&owner.limits))
-                .bind(Json(&owner.budgets))
-                .bind(owner.rate_multiplier.map(String::from));
-            execute(connection, statement).await
+            write_owner(connection, self.schema(), owner).await
+        })
+    }
+
+    async fn update_owner(
+        &self,
+        tenant: &TenantId,
+        owner: &OwnerId,
+        update: &OwnerUpdate,
+    ) -> Result<Owner, StoreError> {
+        change_with!(self, |connection| {
+            let old = lock_owner(connection, self.schema(), tenant, owner).await?;
+            let new = update.applied_to(old)?;
+            write_owner(connection, self.schema(), &new).await?;
+            Ok(new)
+        })
+    }
+
+    async fn owner(&self, tenant: &TenantId, owner: &OwnerId) -> Result<Owner, StoreError> {
+        read_owner(&mut *self.acquire().await?, self.schema(), tenant, owner).await
+    }
+
+    async fn owners(
+        &self,
+        tenant: &TenantId,
+        page: &Page<OwnerId>,
+    ) -> Result<Vec<Owner>, StoreError> {
+        list_owners(&mut *self.acquire().await?, self.schema(), tenant, page).await
+    }
+
+    async fn delete_owner(&self, tenant: &TenantId, owner: &OwnerId) -> Result<u64, StoreError> {
+        let now = self.issuer().now();
+        change_with!(self, |connection| {
+            delete_owner(connection, self.schema(), (tenant, owner), now).await
         })
     }
 
@@ -63,23 +87,55 @@ impl Directory for PostgresStore {
         group.check()?;
         change_with!(self, |connection| {
             require_tenant(connection, self.schema(), &group.tenant).await?;
-            let statement = self.schema().sql(
-                "INSERT INTO keyauth.groups \
-                 (tenant, id, kind, status, limits, budgets, rate_multiplier) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7::text::numeric) \
-                 ON CONFLICT (tenant, id) DO UPDATE \
-                 SET kind = excluded.kind, status = excluded.status, limits = excluded.limits, \
-                 budgets = excluded.budgets, rate_multiplier = excluded.rate_multiplier",
-            );
-            let statement = sqlx::query(statement)
-                .bind(group.tenant.as_str())
-                .bind(group.id.as_str())
-                .bind(group.kind.as_str())
-                .bind(group.status.as_str())
-                .bind(Json(&group.limits))
-                .bind(Json(&group.budgets))
-                .bind(group.rate_multiplier.to_string());
-            execute(connection, statement).await
+            write_group(connection, self.schema(), group).await
+        })
+    }
+
+    async fn update_group(
+        &self,
+        tenant: &TenantId,
+        group: &GroupId,
+        update: &GroupUpdate,
+    ) -> Result<Group, StoreError> {
+        change_with!(self, |connection| {
+            let old = lock_group(connection, self.schema(), tenant, group).await?;
+            let new = update.applied_to(old)?;
+            write_group(connection, self.schema(), &new).await?;
+            Ok(new)
+        })
+    }
+
+    async fn group(&self, tenant: &TenantId, group: &GroupId) -> Result<Group, StoreError> {
+        read_group(&mut *self.acquire().await?, self.schema(), tenant, group).await
+    }
+
+    async fn groups(
+        &self,
+        tenant: &TenantId,
+        page: &Page<GroupId>,
+    ) -> Result<Vec<Group>, StoreError> {
+        list_groups(&mut *self.acquire().await?, self.schema(), tenant, page).await
+    }
+
+    async fn groups_open_to(
+        &self,
+        tenant: &TenantId,
+        owner: &OwnerId,
+        page: &Page<GroupId>,
+    ) -> Result<Vec<Group>, StoreError> {
+        let (mut connection, now) = (self.acquire().await?, self.issuer().now());
+        read_owner(&mut connection, self.schema(), tenant, owner).await?;
+        list_open_groups(&mut connection, self.schema(), (tenant, owner), now, page).await
+    }
+
+    async fn delete_group(
+        &self,
+        tenant: &TenantId,
+        group: &GroupId,
+        bound: BoundKeys,
+    ) -> Result<u64, StoreError> {
+        change_with!(self, |connection| {
+            delete_group(connection, self.schema(), (tenant, group), bound).await
         })
     }
 
@@ -89,18 +145,12 @@ impl Directory for PostgresStore {
         group: &GroupId,
         owner: &OwnerId,
     ) -> Result<(), StoreError> {
+        let member = Relation { tenant, group, owner };
         change_with!(self, |connection| {
-            require_group(connection, self.schema(), tenant, group).await?;
-            require_owner(connection, self.schema(), tenant, owner).await?;
-            let statement = self.schema().sql(
-                "INSERT INTO keyauth.memberships (tenant, group_id, owner) VALUES ($1, $2, $3) \
-                 ON CONFLICT DO NOTHING",
-            );
-            let statement = sqlx::query(statement)
-                .bind(tenant.as_str())
-                .bind(group.as_str())
-                .bind(owner.as_str());
-            execute(connection, statement).await
+            member.require(connection, self.schema()).await?;
+            let add = "INSERT INTO keyauth.memberships (tenant, group_id, owner) \
+                       VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+            member.execute(connection, self.schema(), add).await
         })
     }
 
@@ -110,16 +160,23 @@ impl Directory for PostgresStore {
         group: &GroupId,
         owner: &OwnerId,
     ) -> Result<(), StoreError> {
+        let member = Relation { tenant, group, owner };
         change_with!(self, |connection| {
-            let statement = self.schema().sql(
-                "DELETE FROM keyauth.memberships WHERE tenant = $1 AND group_id = $2 AND owner = $3",
-            );
-            let statement = sqlx::query(statement)
-                .bind(tenant.as_str())
-                .bind(group.as_str())
-                .bind(owner.as_str());
-            execute(connection, statement).await
+            let remove = "DELETE FROM keyauth.memberships \
+                          WHERE tenant = $1 AND group_id = $2 AND owner = $3";
+            member.execute(connection, self.schema(), remove).await
         })
+    }
+
+    async fn members(
+        &self,
+        tenant: &TenantId,
+        group: &GroupId,
+        page: &Page<OwnerId>,
+    ) -> Result<Vec<OwnerId>, StoreError> {
+        let mut connection = self.acquire().await?;
+        read_group(&mut connection, self.schema(), tenant, group).await?;
+        list_members(&mut connection, self.schema(), (tenant, group), page).await
     }
 
     async fn put_subscription(
@@ -129,21 +186,35 @@ impl Directory for PostgresStore {
         owner: &OwnerId,
         subscription: Subscription,
     ) -> Result<(), StoreError> {
+        let subscriber = Relation { tenant, group, owner };
         change_with!(self, |connection| {
-            require_group(connection, self.schema(), tenant, group).await?;
-            require_owner(connection, self.schema(), tenant, owner).await?;
-            let statement = self.schema().sql(
-                "INSERT INTO keyauth.subscriptions (tenant, group_id, owner, status, ends_at) \
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, group_id, owner) \
-                 DO UPDATE SET status = excluded.status, ends_at = excluded.ends_at",
-            );
-            let statement = sqlx::query(statement)
-                .bind(tenant.as_str())
-                .bind(group.as_str())
-                .bind(owner.as_str())
-                .bind(subscription.status.as_str())
-                .bind(optional(subscription.ends_at));
-            execute(connection, statement).await
+            subscriber.require(connection, self.schema()).await?;
+            subscriber.write_subscription(connection, self.schema(), subscription).await
         })
+    }
+
+    async fn remove_subscription(
+        &self,
+        tenant: &TenantId,
+        group: &GroupId,
+        owner: &OwnerId,
+    ) -> Result<(), StoreError> {
+        let subscriber = Relation { tenant, group, owner };
+        change_with!(self, |connection| {
+            let remove = "DELETE FROM keyauth.subscriptions \
+                          WHERE tenant = $1 AND group_id = $2 AND owner = $3";
+            subscriber.execute(connection, self.schema(), remove).await
+        })
+    }
+
+    async fn subscriptions(
+        &self,
+        tenant: &TenantId,
+        group: &GroupId,
+        page: &Page<OwnerId>,
+    ) -> Result<Vec<(OwnerId, Subscription)>, StoreError> {
+        let mut connection = self.acquire().await?;
+        read_group(&mut connection, self.schema(), tenant, group).await?;
+        list_subscriptions(&mut connection, self.schema(), (tenant, group), page).await
     }
 }

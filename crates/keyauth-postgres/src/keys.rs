@@ -28,7 +28,8 @@ pub(crate) async fn read_key(
         "SELECT ",
         key_columns!(),
         ", u.last_used_at, host(u.last_used_from) AS last_used_from FROM keyauth.keys AS k \
-         LEFT JOIN keyauth.key_usage AS u ON u.key_id = k.id WHERE k.id = $1 AND k.tenant = $2"
+         LEFT JOIN keyauth.key_usage AS u ON u.key_id = k.id \
+         WHERE k.id = $1 AND k.tenant = $2 AND k.deleted_at IS NULL"
     );
     fetch_key(connection, schema, KEY, key).await
 }
@@ -43,8 +44,8 @@ pub(crate) async fn lock_key(
         "SELECT ",
         key_columns!(),
         ", u.last_used_at, host(u.last_used_from) AS last_used_from FROM keyauth.keys AS k \
-         LEFT JOIN keyauth.key_usage AS u ON u.key_id = k.id WHERE k.id = $1 AND k.tenant = $2 \
-         FOR NO KEY UPDATE OF k"
+         LEFT JOIN keyauth.key_usage AS u ON u.key_id = k.id \
+         WHERE k.id = $1 AND k.tenant = $2 AND k.deleted_at IS NULL FOR NO KEY UPDATE OF k"
     );
     fetch_key(connection, schema, KEY, key).await
 }
@@ -55,11 +56,8 @@ async fn fetch_key(
     statement: &'static str,
     key: &KeyRef,
 ) -> Result<Key, StoreError> {
-    let row = sqlx::query(schema.sql(statement)).bind(uuid(key.id)).bind(key.tenant.as_str());
-    match row.fetch_optional(connection).await.map_err(StoreError::unavailable)? {
-        Some(row) => row::key(&row).map_err(StoreError::unavailable),
-        None => Err(StoreErrorKind::NotFound.into()),
-    }
+    let statement = sqlx::query(schema.sql(statement));
+    row::one(connection, statement.bind(uuid(key.id)).bind(key.tenant.as_str()), row::key).await
 }
 
 pub(crate) async fn lock_live_key(

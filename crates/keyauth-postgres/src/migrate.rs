@@ -14,6 +14,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "budgets", include_str!("../migrations/0004_budgets.sql")),
     (5, "usage", include_str!("../migrations/0005_usage.sql")),
     (6, "owners", include_str!("../migrations/0006_owners.sql")),
+    (7, "lifecycle", include_str!("../migrations/0007_lifecycle.sql")),
 ];
 
 /// The version that this code reads and writes.

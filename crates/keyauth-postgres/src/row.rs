@@ -4,14 +4,16 @@ use std::error::Error;
 
 use keyauth_core::{
     AddressRules, AddressSet, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit,
-    OwnerId, SecretId, Subscription, TenantId, Timestamp, Version, Versions,
+    OwnerId, SecretId, StoreError, StoreErrorKind, Subscription, TenantId, Timestamp, Version,
+    Versions,
 };
 use serde::de::value::Error as ValueError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::{Json, Uuid};
 
+use crate::statement::Statement;
 use crate::time::PgTime;
 
 pub(crate) type DecodeError = Box<dyn Error + Send + Sync>;
@@ -98,7 +100,7 @@ pub(crate) fn record(row: &PgRow) -> Result<KeyRecord, DecodeError> {
     })
 }
 
-fn group_access(row: &PgRow) -> Result<GroupAccess, DecodeError> {
+pub(crate) fn group_access(row: &PgRow) -> Result<GroupAccess, DecodeError> {
     let subscription: Option<&str> = row.try_get("subscription_status")?;
     let subscription = match subscription {
         Some(status) => {
@@ -115,12 +117,39 @@ fn group_access(row: &PgRow) -> Result<GroupAccess, DecodeError> {
     })
 }
 
-fn time(row: &PgRow, column: &str) -> Result<Option<Timestamp>, DecodeError> {
+pub(crate) fn time(row: &PgRow, column: &str) -> Result<Option<Timestamp>, DecodeError> {
     Ok(row.try_get::<Option<PgTime>, _>(column)?.map(|time| time.0))
 }
 
 pub(crate) fn version(row: &PgRow, column: &str) -> Result<Version, DecodeError> {
     Ok(Version::try_from(row.try_get::<i64, _>(column)?)?)
+}
+
+/// A number that need not be set.
+pub(crate) fn count(row: &PgRow, column: &str) -> Result<Option<u32>, DecodeError> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(u32::try_from).transpose()?)
+}
+
+/// Reads what there must be one of.
+pub(crate) async fn one<T>(
+    connection: &mut PgConnection,
+    statement: Statement<'_>,
+    decode: impl Fn(&PgRow) -> Result<T, DecodeError>,
+) -> Result<T, StoreError> {
+    match statement.fetch_optional(connection).await.map_err(StoreError::unavailable)? {
+        Some(row) => decode(&row).map_err(StoreError::unavailable),
+        None => Err(StoreErrorKind::NotFound.into()),
+    }
+}
+
+/// Reads what there is any number of.
+pub(crate) async fn all<T>(
+    connection: &mut PgConnection,
+    statement: Statement<'_>,
+    decode: impl Fn(&PgRow) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, StoreError> {
+    let rows = statement.fetch_all(connection).await.map_err(StoreError::unavailable)?;
+    rows.iter().map(decode).collect::<Result<_, _>>().map_err(StoreError::unavailable)
 }
 
 /// What an owner, group or tenant sets; most set nothing.
@@ -134,7 +163,7 @@ fn terms(row: &PgRow, (limits, budgets): (&str, &str)) -> Result<Terms, DecodeEr
     Ok(Terms { limits: json(row, limits)?, budgets: json(row, budgets)? })
 }
 
-fn json<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, DecodeError> {
+pub(crate) fn json<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, DecodeError> {
     Ok(row.try_get::<Json<T>, _>(column)?.0)
 }
 

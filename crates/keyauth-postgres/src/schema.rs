@@ -40,6 +40,11 @@ impl Schema {
         AssertSqlSafe(self.text(statement)).into_sql_str()
     }
 
+    /// A statement that is put together, for this schema.
+    pub(crate) fn joined(&self, parts: &[&'static str]) -> SqlStr {
+        AssertSqlSafe(self.text(&parts.concat())).into_sql_str()
+    }
+
     /// The same as text.
     pub(crate) fn text(&self, statement: &str) -> String {
         let name = &self.0;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    ChangeObservers, Clock, Issuer, Key, KeyDigest, KeyId, KeyLookup, KeyPage, KeyPatch, KeyRecord,
+    ChangeObservers, Clock, Issuer, Key, KeyDigest, KeyLookup, KeyPatch, KeyQuery, KeyRecord,
     KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError,
     StoreErrorKind, Timestamp,
 };
@@ -14,12 +14,13 @@ use sqlx::{PgPool, SqlStr};
 use tokio::sync::RwLock;
 
 use crate::OpenError;
-use crate::allowance::{Choice, choose, require_room};
+use crate::allowance::{Choice, choose, ensure_owner, require_room};
 use crate::keys::{insert_key, lock_key, lock_live_key, read_key, update_key, uuid};
 use crate::row::{self, key_columns};
 use crate::schema::Schema;
+use crate::search::list_keys;
 use crate::secrets::{insert_secret, require_secret_allowed};
-use crate::statement::{execute, require_group};
+use crate::statement::{execute, require_binding};
 use crate::time::{PgTime, optional};
 use crate::transaction::change_with;
 
@@ -230,46 +231,29 @@ impl KeyStore for PostgresStore {
         let inserted = change_with!(self, |connection| {
             require_secret_allowed(connection, schema, &key.tenant, secret).await?;
             if let Some(group) = &key.group {
-                require_group(connection, schema, &key.tenant, group).await?;
+                require_binding(connection, schema, key, group, key.created_at).await?;
             }
             if choose(connection, schema, key, secret).await? == Choice::Taken {
                 return Ok(Choice::Taken);
             }
-            let owner = schema.sql(
-                // Looked for first, because a conflict waits for whoever is changing the owner.
-                "INSERT INTO keyauth.owners (tenant, id) SELECT $1, $2 WHERE NOT EXISTS \
-                 (SELECT FROM keyauth.owners WHERE tenant = $1 AND id = $2) \
-                 ON CONFLICT DO NOTHING",
-            );
-            let owner = sqlx::query(owner).bind(key.tenant.as_str()).bind(key.owner.as_str());
-            execute(connection, owner).await?;
+            ensure_owner(connection, schema, key).await?;
             require_room(connection, schema, key).await?;
             insert_key(connection, schema, key).await?;
             insert_secret(connection, schema, key.id, secret).await?;
             Ok(Choice::Free)
         });
-        self.note_lost_race(key, secret, inserted).await?.require_free()
+        inserted?.require_free()
     }
 
     async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::unavailable)?;
-        read_key(&mut connection, self.schema(), key).await
+        read_key(&mut *self.acquire().await?, self.schema(), key).await
     }
 
-    async fn keys(&self, page: &KeyPage) -> Result<Vec<Key>, StoreError> {
-        const PAGE: &str = concat!(
-            "SELECT ",
-            key_columns!(),
-            ", u.last_used_at, host(u.last_used_from) AS last_used_from FROM keyauth.keys AS k \
-             LEFT JOIN keyauth.key_usage AS u ON u.key_id = k.id \
-             WHERE k.tenant = $1 AND k.id > $2 ORDER BY k.id LIMIT $3"
-        );
-        let after = page.after.unwrap_or(KeyId::from_bytes([0; 16]));
-        let rows = sqlx::query(self.schema().sql(PAGE))
-            .bind(page.tenant.as_str())
-            .bind(uuid(after))
-            .bind(i64::from(page.count));
-        let rows = rows.fetch_all(&self.pool).await.map_err(StoreError::unavailable)?;
+    async fn keys(&self, query: &KeyQuery) -> Result<Vec<Key>, StoreError> {
+        query.check()?;
+        let mut statement = list_keys(self.schema(), query);
+        let rows = statement.build().fetch_all(&self.pool).await;
+        let rows = rows.map_err(StoreError::unavailable)?;
         rows.iter().map(row::key).collect::<Result<_, _>>().map_err(StoreError::unavailable)
     }
 
@@ -278,7 +262,7 @@ impl KeyStore for PostgresStore {
         change_with!(self, |connection| {
             let old = lock_live_key(connection, schema, key).await?;
             if let Patch::Set(group) = &patch.group {
-                require_group(connection, schema, &key.tenant, group).await?;
+                require_binding(connection, schema, &old, group, patch.updated_at).await?;
             }
             let new = patch.applied_to(&old)?;
             update_key(connection, schema, key.id, patch).await?;
@@ -313,6 +297,21 @@ impl KeyStore for PostgresStore {
                 .bind(uuid(key.id));
             execute(connection, statement).await?;
             Ok(Key { status, revoked_at, updated_at: now, ..old })
+        })
+    }
+
+    async fn remove(&self, key: &KeyRef, now: Timestamp) -> Result<(), StoreError> {
+        let schema = self.schema();
+        change_with!(self, |connection| {
+            lock_key(connection, schema, key).await?;
+            let statement = schema.sql(
+                "UPDATE keyauth.keys SET status = 'revoked', group_id = NULL, deleted_at = $1, \
+                 revoked_at = coalesce(revoked_at, $1), updated_at = $1 WHERE id = $2",
+            );
+            let statement = sqlx::query(statement).bind(PgTime(now)).bind(uuid(key.id));
+            execute(connection, statement).await?;
+            let statement = schema.sql("DELETE FROM keyauth.secrets WHERE key_id = $1");
+            execute(connection, sqlx::query(statement).bind(uuid(key.id))).await
         })
     }
 

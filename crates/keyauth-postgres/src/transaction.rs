@@ -1,6 +1,7 @@
 //! Changes: one transaction each, tried again where the database says so.
 
 use keyauth_core::{Change, StoreError, StoreErrorKind};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{PgTransaction, Transaction};
 use std::error::Error;
@@ -32,6 +33,11 @@ pub(crate) use change_with;
 impl PostgresStore {
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         self.pool().begin().await.map_err(StoreError::unavailable)
+    }
+
+    /// A connection to read with.
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        self.pool().acquire().await.map_err(StoreError::unavailable)
     }
 
     /// Commits what went well, and tells of the changes that were made. `None` means that it

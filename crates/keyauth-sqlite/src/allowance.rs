@@ -74,7 +74,8 @@ pub(crate) async fn require_room(
     .map_err(StoreError::unavailable)?;
     let Some(most) = most else { return Ok(()) };
     let count: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM keys WHERE tenant = ? AND owner = ? AND status <> 'revoked'",
+        "SELECT count(*) FROM keys \
+         WHERE tenant = ? AND owner = ? AND deleted_at IS NULL AND status <> 'revoked'",
     )
     .bind(key.tenant.as_str())
     .bind(key.owner.as_str())

@@ -18,13 +18,10 @@ pub(crate) async fn read_key(
         "SELECT ",
         key_columns!(),
         ", u.last_used_at, u.last_used_from FROM keys AS k LEFT JOIN key_usage AS u ON u.key_id = k.id \
-         WHERE k.id = ? AND k.tenant = ?"
+         WHERE k.id = ? AND k.tenant = ? AND k.deleted_at IS NULL"
     );
-    let row = sqlx::query(KEY).bind(key.id.as_bytes().as_slice()).bind(key.tenant.as_str());
-    match row.fetch_optional(connection).await.map_err(StoreError::unavailable)? {
-        Some(row) => row::key(&row).map_err(StoreError::unavailable),
-        None => Err(StoreErrorKind::NotFound.into()),
-    }
+    let statement = sqlx::query(KEY).bind(key.id.as_bytes().as_slice()).bind(key.tenant.as_str());
+    row::one(connection, statement, row::key).await
 }
 
 pub(crate) async fn read_live_key(

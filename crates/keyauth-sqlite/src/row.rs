@@ -4,11 +4,13 @@ use std::error::Error;
 
 use keyauth_core::{
     AddressRules, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit, OwnerId,
-    SecretId, Subscription, TenantId, Timestamp, Version, Versions,
+    SecretId, StoreError, StoreErrorKind, Subscription, TenantId, Timestamp, Version, Versions,
 };
 use serde::de::DeserializeOwned;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use crate::statement::Statement;
 
 pub(crate) type DecodeError = Box<dyn Error + Send + Sync>;
 
@@ -92,7 +94,7 @@ pub(crate) fn record(row: &SqliteRow) -> Result<KeyRecord, DecodeError> {
     })
 }
 
-fn group_access(row: &SqliteRow) -> Result<GroupAccess, DecodeError> {
+pub(crate) fn group_access(row: &SqliteRow) -> Result<GroupAccess, DecodeError> {
     let subscription: Option<&str> = row.try_get("subscription_status")?;
     let subscription = match subscription {
         Some(status) => {
@@ -117,6 +119,28 @@ pub(crate) fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, D
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_micros))
 }
 
+/// Reads what there must be one of.
+pub(crate) async fn one<T>(
+    connection: &mut SqliteConnection,
+    statement: Statement<'_>,
+    decode: impl Fn(&SqliteRow) -> Result<T, DecodeError>,
+) -> Result<T, StoreError> {
+    match statement.fetch_optional(connection).await.map_err(StoreError::unavailable)? {
+        Some(row) => decode(&row).map_err(StoreError::unavailable),
+        None => Err(StoreErrorKind::NotFound.into()),
+    }
+}
+
+/// Reads what there is any number of.
+pub(crate) async fn all<T>(
+    connection: &mut SqliteConnection,
+    statement: Statement<'_>,
+    decode: impl Fn(&SqliteRow) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, StoreError> {
+    let rows = statement.fetch_all(connection).await.map_err(StoreError::unavailable)?;
+    rows.iter().map(decode).collect::<Result<_, _>>().map_err(StoreError::unavailable)
+}
+
 /// What an owner, group or tenant sets; most set nothing.
 #[derive(Default)]
 struct Terms {
@@ -128,7 +152,7 @@ fn terms(row: &SqliteRow, (limits, budgets): (&str, &str)) -> Result<Terms, Deco
     Ok(Terms { limits: json(row, limits)?, budgets: json(row, budgets)? })
 }
 
-fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, DecodeError> {
+pub(crate) fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, DecodeError> {
     let text = row.try_get::<&str, _>(column)?;
     let decode = |error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error };
     serde_json::from_str(text).map_err(|error| decode(error.into()).into())

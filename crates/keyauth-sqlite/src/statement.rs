@@ -1,18 +1,35 @@
 //! What statements have in common.
 
-use keyauth_core::{GroupId, OwnerId, StoreError, TenantId};
+use keyauth_core::{GroupId, Key, OwnerId, StoreError, TenantId, Timestamp};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use crate::row::group_access;
 
 /// A statement with its values.
 pub(crate) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// A statement that is put together.
+pub(crate) fn joined(parts: &[&'static str]) -> SqlStr {
+    AssertSqlSafe(parts.concat()).into_sql_str()
+}
+
+/// Runs a statement, and says how many rows it was about.
+pub(crate) async fn affected(
+    connection: &mut SqliteConnection,
+    statement: Statement<'_>,
+) -> Result<u64, StoreError> {
+    let done = statement.execute(connection).await.map_err(StoreError::unavailable)?;
+    Ok(done.rows_affected())
+}
 
 /// Runs a statement that gives back nothing.
 pub(crate) async fn execute(
     connection: &mut SqliteConnection,
     statement: Statement<'_>,
 ) -> Result<(), StoreError> {
-    statement.execute(connection).await.map(drop).map_err(StoreError::unavailable)
+    affected(connection, statement).await.map(drop)
 }
 
 pub(crate) async fn require_tenant(
@@ -28,9 +45,10 @@ pub(crate) async fn require_owner(
     tenant: &TenantId,
     owner: &OwnerId,
 ) -> Result<(), StoreError> {
-    let statement = sqlx::query("SELECT 1 FROM owners WHERE tenant = ? AND id = ?")
-        .bind(tenant.as_str())
-        .bind(owner.as_str());
+    let statement =
+        sqlx::query("SELECT 1 FROM owners WHERE tenant = ? AND id = ? AND deleted_at IS NULL")
+            .bind(tenant.as_str())
+            .bind(owner.as_str());
     require(connection, "owner", statement).await
 }
 
@@ -43,6 +61,33 @@ pub(crate) async fn require_group(
         .bind(tenant.as_str())
         .bind(group.as_str());
     require(connection, "group", statement).await
+}
+
+/// The group must be there, and the key's owner may use it.
+pub(crate) async fn require_binding(
+    connection: &mut SqliteConnection,
+    key: &Key,
+    group: &GroupId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let found = sqlx::query(
+        "SELECT g.status AS group_status, g.kind AS group_kind, m.owner IS NOT NULL AS member, \
+         u.status AS subscription_status, u.ends_at AS subscription_ends_at \
+         FROM groups AS g \
+         LEFT JOIN memberships AS m \
+         ON m.tenant = g.tenant AND m.group_id = g.id AND m.owner = ?3 \
+         LEFT JOIN subscriptions AS u \
+         ON u.tenant = g.tenant AND u.group_id = g.id AND u.owner = ?3 \
+         WHERE g.tenant = ?1 AND g.id = ?2",
+    )
+    .bind(key.tenant.as_str())
+    .bind(group.as_str())
+    .bind(key.owner.as_str())
+    .fetch_optional(connection)
+    .await
+    .map_err(StoreError::unavailable)?;
+    let found = found.ok_or_else(|| StoreError::missing("group"))?;
+    Ok(group_access(&found).map_err(StoreError::unavailable)?.check_binding(now)?)
 }
 
 /// What a call names must be there: the statement must find a row.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyPage, KeyPatch, KeyRecord, KeyRef,
+    ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyPatch, KeyQuery, KeyRecord, KeyRef,
     KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError, StoreErrorKind,
     Timestamp,
 };
@@ -14,8 +14,9 @@ use tokio::sync::RwLock;
 use crate::allowance::{Choice, choose, require_room};
 use crate::keys::{insert_key, read_key, read_live_key, update_key};
 use crate::row::{self, key_columns};
+use crate::search::list_keys;
 use crate::secrets::{insert_secret, require_secret_allowed};
-use crate::statement::{execute, require_group};
+use crate::statement::{execute, require_binding};
 
 /// How long a request waits for the record of its key. A little more than for a connection,
 /// so that a queue that is too long is told from a disk that does not answer.
@@ -147,7 +148,7 @@ impl KeyStore for SqliteStore {
         let mut transaction = self.begin().await?;
         require_secret_allowed(&mut transaction, &key.tenant, secret).await?;
         if let Some(group) = &key.group {
-            require_group(&mut transaction, &key.tenant, group).await?;
+            require_binding(&mut transaction, key, group, key.created_at).await?;
         }
         if choose(&mut transaction, key, secret).await? == Choice::Taken {
             transaction.commit().await?;
@@ -155,8 +156,10 @@ impl KeyStore for SqliteStore {
         }
         require_room(&mut transaction, key).await?;
         let statement = sqlx::query(
+            // One that was deleted begins anew.
             "INSERT INTO owners (tenant, id, status) VALUES (?, ?, 'active') \
-             ON CONFLICT DO NOTHING",
+             ON CONFLICT DO UPDATE SET status = 'active', deleted_at = NULL \
+             WHERE deleted_at IS NOT NULL",
         )
         .bind(key.tenant.as_str())
         .bind(key.owner.as_str());
@@ -167,20 +170,14 @@ impl KeyStore for SqliteStore {
     }
 
     async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
-        let mut connection = self.pools.readers.acquire().await.map_err(StoreError::unavailable)?;
-        read_key(&mut connection, key).await
+        read_key(&mut *self.acquire().await?, key).await
     }
 
-    async fn keys(&self, page: &KeyPage) -> Result<Vec<Key>, StoreError> {
-        const PAGE: &str = concat!(
-            "SELECT ",
-            key_columns!(),
-            ", u.last_used_at, u.last_used_from FROM keys AS k LEFT JOIN key_usage AS u ON u.key_id = k.id \
-             WHERE k.tenant = ? AND k.id > ? ORDER BY k.id LIMIT ?"
-        );
-        let after = page.after.as_ref().map_or([0; 16].as_slice(), |id| id.as_bytes().as_slice());
-        let rows = sqlx::query(PAGE).bind(page.tenant.as_str()).bind(after).bind(page.count);
-        let rows = rows.fetch_all(&self.pools.readers).await.map_err(StoreError::unavailable)?;
+    async fn keys(&self, query: &KeyQuery) -> Result<Vec<Key>, StoreError> {
+        query.check()?;
+        let mut statement = list_keys(query);
+        let rows = statement.build().fetch_all(&self.pools.readers).await;
+        let rows = rows.map_err(StoreError::unavailable)?;
         rows.iter().map(row::key).collect::<Result<_, _>>().map_err(StoreError::unavailable)
     }
 
@@ -188,7 +185,7 @@ impl KeyStore for SqliteStore {
         let mut transaction = self.begin().await?;
         let old = read_live_key(&mut transaction, key).await?;
         if let Patch::Set(group) = &patch.group {
-            require_group(&mut transaction, &key.tenant, group).await?;
+            require_binding(&mut transaction, &old, group, patch.updated_at).await?;
         }
         let new = patch.applied_to(&old)?;
         update_key(&mut transaction, key.id, patch).await?;
@@ -221,6 +218,21 @@ impl KeyStore for SqliteStore {
         execute(&mut transaction, statement).await?;
         transaction.commit().await?;
         Ok(Key { status, revoked_at, updated_at: now, ..old })
+    }
+
+    async fn remove(&self, key: &KeyRef, now: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        read_key(&mut transaction, key).await?;
+        let statement = sqlx::query(
+            "UPDATE keys SET status = 'revoked', group_id = NULL, deleted_at = ?1, \
+             revoked_at = coalesce(revoked_at, ?1), updated_at = ?1 WHERE id = ?2",
+        )
+        .bind(now.as_micros())
+        .bind(key.id.as_bytes().as_slice());
+        execute(&mut transaction, statement).await?;
+        let statement = sqlx::query("DELETE FROM secrets WHERE key_id = ?");
+        execute(&mut transaction, statement.bind(key.id.as_bytes().as_slice())).await?;
+        transaction.commit().await
     }
 
     async fn add_secret(

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use keyauth_core::StoreError;
 use sqlx::Transaction;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite, SqliteConnection};
 
 use crate::SqliteStore;
@@ -25,6 +26,11 @@ impl SqliteStore {
         let told = sqlx::query_scalar(LAST_CHANGE).fetch_one(&mut *transaction).await;
         let told_before = told.map_err(StoreError::unavailable)?;
         Ok(ChangeTransaction { store: self, transaction, told_before })
+    }
+
+    /// A connection to read with.
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        self.readers().acquire().await.map_err(StoreError::unavailable)
     }
 }
 

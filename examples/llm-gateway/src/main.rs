@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use keyauth_cache::CachedLookup;
 use keyauth_core::{
-    Amount, Authenticator, Budget, BudgetWindow, ChangeFeed, IssuedKey, KeyPage, KeyStatus,
+    Amount, Authenticator, Budget, BudgetWindow, ChangeFeed, IssuedKey, KeyQuery, KeyStatus,
     KeyStore, Ledger, Limit, NewKey, TenantId, UsageLog, UsageReader,
 };
 use keyauth_metering::{LedgerMeter, UsageRecorder};
@@ -111,7 +111,7 @@ where
 
 /// Issues a key that has a cent a day, where the store has none that works.
 async fn demo_key(store: &impl KeyStore) -> Result<Option<IssuedKey>, BoxError> {
-    let keys = store.keys(&KeyPage::first(TenantId::default(), 100)).await?;
+    let keys = store.keys(&KeyQuery::first(TenantId::default(), 100)).await?;
     if keys.iter().any(|key| key.status != KeyStatus::Revoked) {
         return Ok(None);
     }

@@ -14,7 +14,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use keyauth_cache::CachedLookup;
 use keyauth_core::{
-    Authenticator, IssuedKey, KeyPage, KeyStatus, KeyStore, NewKey, Scope, StoreError, TenantId,
+    Authenticator, IssuedKey, KeyQuery, KeyStatus, KeyStore, NewKey, Scope, StoreError, TenantId,
 };
 use keyauth_sqlite::SqliteStore;
 use keyauth_tower::{KeyAuthLayer, Principal, RequireScope};
@@ -97,7 +97,7 @@ async fn admin() -> &'static str {
 
 /// Issues the demo key where the store has none that works.
 async fn demo_key(store: &SqliteStore) -> Result<Option<IssuedKey>, StoreError> {
-    let first = KeyPage::first(TenantId::default(), 100);
+    let first = KeyQuery::first(TenantId::default(), 100);
     let keys = store.keys(&first).await?;
     if keys.iter().any(|key| key.status != KeyStatus::Revoked) {
         return Ok(None);

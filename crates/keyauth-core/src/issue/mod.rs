@@ -1,5 +1,6 @@
 //! From what people ask for to what stores write.
 
+mod directory_update;
 mod field;
 mod guesses;
 mod invalid;
@@ -9,6 +10,7 @@ mod new_key;
 mod rotation;
 mod update;
 
+pub use directory_update::{BoundKeys, GroupUpdate, OwnerUpdate, TenantUpdate};
 pub(crate) use field::Fields;
 pub use guesses::CustomKeyGuesses;
 pub use invalid::{InvalidInput, Problem};

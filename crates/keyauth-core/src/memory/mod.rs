@@ -1,5 +1,6 @@
 //! The reference store and ledger, in memory.
 
+mod directory;
 mod feed;
 mod ledger;
 mod state;
@@ -12,9 +13,9 @@ pub use ledger::MemoryLedger;
 use state::{Secret, State};
 
 use crate::{
-    Change, ChangeObservers, Directory, Group, GroupId, Issuer, Key, KeyDigest, KeyLookup, KeyPage,
-    KeyPatch, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Owner,
-    OwnerId, Patch, Peek, StoreError, Subject, Subscription, Tenant, TenantId, Timestamp,
+    Change, ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyOrder, KeyPatch, KeyPosition,
+    KeyQuery, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Owner,
+    Patch, Peek, StoreError, Subject, Timestamp,
 };
 
 /// A store that forgets everything with the process: for tests, and to read what the
@@ -104,12 +105,17 @@ impl KeyStore for MemoryStore {
         self.change(|state| {
             state.require_tenant(&key.tenant)?;
             if let Some(group) = &key.group {
-                state.require_group(&key.tenant, group)?;
+                state.require_binding(key, group, key.created_at)?;
             }
             state.require_room(&key.tenant, &key.owner)?;
             state.require_new_secret(&key.tenant, &key.owner, secret)?;
-            let owner = || Owner::new(key.tenant.clone(), key.owner.clone());
-            state.owners.entry((key.tenant.clone(), key.owner.clone())).or_insert_with(owner);
+            let name = (key.tenant.clone(), key.owner.clone());
+            if state.deleted_owners.remove(&name) || !state.owners.contains_key(&name) {
+                let owner = Owner::new(key.tenant.clone(), key.owner.clone());
+                if state.owners.insert(name, owner).is_some() {
+                    state.raise(Subject::Owner(key.tenant.clone(), key.owner.clone()));
+                }
+            }
             let first = Secret { id: secret.id, key: key.id, ends_at: None };
             state.secrets.insert(secret.digest, first);
             state.keys.insert(key.id, key.clone());
@@ -122,18 +128,26 @@ impl KeyStore for MemoryStore {
         self.read().key(key).cloned()
     }
 
-    async fn keys(&self, page: &KeyPage) -> Result<Vec<Key>, StoreError> {
+    async fn keys(&self, query: &KeyQuery) -> Result<Vec<Key>, StoreError> {
+        query.check()?;
         let state = self.read();
-        let after = |key: &&Key| page.after.is_none_or(|last| key.id > last);
-        let keys = state.keys.values().filter(|key| key.tenant == page.tenant).filter(after);
-        Ok(keys.take(page.count.into()).cloned().collect())
+        let mut keys: Vec<_> = state.keys.values().filter(|key| is_asked_for(key, query)).collect();
+        match query.order {
+            KeyOrder::Oldest => {}
+            KeyOrder::Newest => keys.reverse(),
+            // Sorting is stable, and they are in the order of their ids.
+            KeyOrder::Name { .. } => keys.sort_by_key(|key| &key.name),
+            KeyOrder::Hint { .. } => keys.sort_by_key(|key| key.hint.as_str()),
+            KeyOrder::Expiry => keys.sort_by_key(|key| key.expires_at),
+        }
+        Ok(keys.into_iter().take(query.count.into()).cloned().collect())
     }
 
     async fn apply(&self, key: &KeyRef, patch: &KeyPatch) -> Result<Key, StoreError> {
         self.change(|state| {
-            state.live_key_mut(key)?;
+            let old = state.live_key_mut(key)?.clone();
             if let Patch::Set(group) = &patch.group {
-                state.require_group(&key.tenant, group)?;
+                state.require_binding(&old, group, patch.updated_at)?;
             }
             let key = state.live_key_mut(key)?;
             let changed = patch.applied_to(key)?;
@@ -170,6 +184,20 @@ impl KeyStore for MemoryStore {
         })
     }
 
+    async fn remove(&self, key: &KeyRef, now: Timestamp) -> Result<(), StoreError> {
+        self.change(|state| {
+            let removed = state.key_mut(key)?;
+            if removed.status != KeyStatus::Revoked {
+                removed.status = KeyStatus::Revoked;
+                removed.revoked_at = Some(now);
+            }
+            state.keys.remove(&key.id);
+            state.secrets.retain(|_, secret| secret.key != key.id);
+            state.raise(Subject::Key(key.id));
+            Ok(())
+        })
+    }
+
     async fn add_secret(
         &self,
         key: &KeyRef,
@@ -197,92 +225,29 @@ impl KeyStore for MemoryStore {
     }
 }
 
-impl Directory for MemoryStore {
-    async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
-        tenant.check()?;
-        self.change(|state| {
-            let old = state.tenants.insert(tenant.id.clone(), tenant.clone());
-            if old.is_some_and(|old| old != *tenant) {
-                state.raise(Subject::Tenant(tenant.id.clone()));
-            }
-            Ok(())
-        })
-    }
-
-    async fn put_owner(&self, owner: &Owner) -> Result<(), StoreError> {
-        owner.check()?;
-        self.change(|state| {
-            state.require_tenant(&owner.tenant)?;
-            let name = (owner.tenant.clone(), owner.id.clone());
-            let old = state.owners.insert(name.clone(), owner.clone());
-            if old.is_some_and(|old| old != *owner) {
-                state.raise(Subject::Owner(name.0, name.1));
-            }
-            Ok(())
-        })
-    }
-
-    async fn put_group(&self, group: &Group) -> Result<(), StoreError> {
-        group.check()?;
-        self.change(|state| {
-            state.require_tenant(&group.tenant)?;
-            let name = (group.tenant.clone(), group.id.clone());
-            let old = state.groups.insert(name.clone(), group.clone());
-            if old.is_some_and(|old| old != *group) {
-                state.raise(Subject::Group(name.0, name.1));
-            }
-            Ok(())
-        })
-    }
-
-    async fn add_member(
-        &self,
-        tenant: &TenantId,
-        group: &GroupId,
-        owner: &OwnerId,
-    ) -> Result<(), StoreError> {
-        self.change(|state| {
-            state.require_group(tenant, group)?;
-            state.require_owner(tenant, owner)?;
-            if state.members.insert((tenant.clone(), group.clone(), owner.clone())) {
-                state.raise(Subject::Owner(tenant.clone(), owner.clone()));
-            }
-            Ok(())
-        })
-    }
-
-    async fn remove_member(
-        &self,
-        tenant: &TenantId,
-        group: &GroupId,
-        owner: &OwnerId,
-    ) -> Result<(), StoreError> {
-        self.change(|state| {
-            if state.members.remove(&(tenant.clone(), group.clone(), owner.clone())) {
-                state.raise(Subject::Owner(tenant.clone(), owner.clone()));
-            }
-            Ok(())
-        })
-    }
-
-    async fn put_subscription(
-        &self,
-        tenant: &TenantId,
-        group: &GroupId,
-        owner: &OwnerId,
-        subscription: Subscription,
-    ) -> Result<(), StoreError> {
-        self.change(|state| {
-            state.require_group(tenant, group)?;
-            state.require_owner(tenant, owner)?;
-            let relation = (tenant.clone(), group.clone(), owner.clone());
-            let old = state.subscriptions.insert(relation, subscription);
-            if old != Some(subscription) {
-                state.raise(Subject::Owner(tenant.clone(), owner.clone()));
-            }
-            Ok(())
-        })
-    }
+fn is_asked_for(key: &Key, query: &KeyQuery) -> bool {
+    let begins = match &query.order {
+        KeyOrder::Name { prefix } => key.name.starts_with(prefix),
+        KeyOrder::Hint { prefix } => key.hint.as_str().starts_with(prefix),
+        KeyOrder::Expiry => key.expires_at.is_some(),
+        KeyOrder::Oldest | KeyOrder::Newest => true,
+    };
+    let behind = match (&query.after, &query.order) {
+        (None, _) => true,
+        (Some(KeyPosition::Issued(last)), KeyOrder::Newest) => key.id < *last,
+        (Some(KeyPosition::Issued(last)), _) => key.id > *last,
+        (Some(KeyPosition::Text(text, last)), KeyOrder::Hint { .. }) => {
+            (key.hint.as_str(), key.id) > (text, *last)
+        }
+        (Some(KeyPosition::Text(text, last)), _) => (&*key.name, key.id) > (text, *last),
+        (Some(KeyPosition::Expiry(end, last)), _) => (key.expires_at, key.id) > (Some(*end), *last),
+    };
+    key.tenant == query.tenant
+        && query.owner.as_ref().is_none_or(|owner| *owner == key.owner)
+        && query.group.as_ref().is_none_or(|group| key.group.as_ref() == Some(group))
+        && query.status.is_none_or(|status| status == key.status)
+        && begins
+        && behind
 }
 
 /// Whether a change of a key changes what is decided about it. Names and times of change do

@@ -1,6 +1,6 @@
 //! What the store remembers, and what it must find before it changes that.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use super::feed::History;
@@ -12,11 +12,13 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) tenants: HashMap<TenantId, Tenant>,
-    pub(super) owners: HashMap<(TenantId, OwnerId), Owner>,
-    pub(super) groups: HashMap<(TenantId, GroupId), Group>,
-    pub(super) members: HashSet<(TenantId, GroupId, OwnerId)>,
-    pub(super) subscriptions: HashMap<(TenantId, GroupId, OwnerId), Subscription>,
+    pub(super) tenants: BTreeMap<TenantId, Tenant>,
+    pub(super) owners: BTreeMap<(TenantId, OwnerId), Owner>,
+    /// Those of the owners that are there for the sake of their revoked keys alone.
+    pub(super) deleted_owners: HashSet<(TenantId, OwnerId)>,
+    pub(super) groups: BTreeMap<(TenantId, GroupId), Group>,
+    pub(super) members: BTreeSet<(TenantId, GroupId, OwnerId)>,
+    pub(super) subscriptions: BTreeMap<(TenantId, GroupId, OwnerId), Subscription>,
     pub(super) keys: BTreeMap<KeyId, Key>,
     pub(super) secrets: HashMap<KeyDigest, Secret>,
     /// When owners have chosen custom keys that were in use.
@@ -44,11 +46,12 @@ impl State {
         let tenant = Tenant::new(TenantId::default());
         let owner = Owner::new(TenantId::default(), OwnerId::default());
         Self {
-            owners: HashMap::from([((tenant.id.clone(), owner.id.clone()), owner)]),
-            tenants: HashMap::from([(tenant.id.clone(), tenant)]),
-            groups: HashMap::new(),
-            members: HashSet::new(),
-            subscriptions: HashMap::new(),
+            owners: BTreeMap::from([((tenant.id.clone(), owner.id.clone()), owner)]),
+            tenants: BTreeMap::from([(tenant.id.clone(), tenant)]),
+            deleted_owners: HashSet::new(),
+            groups: BTreeMap::new(),
+            members: BTreeSet::new(),
+            subscriptions: BTreeMap::new(),
             keys: BTreeMap::new(),
             secrets: HashMap::new(),
             guesses: HashMap::new(),
@@ -68,7 +71,7 @@ impl State {
         let (access, group) = match &key.group {
             Some(id) => {
                 let found = self.groups.get(&(key.tenant.clone(), id.clone()))?;
-                (Some(self.group_access(&key, id)?), Some(found))
+                (self.group_access(&key.tenant, id, &key.owner), Some(found))
             }
             None => (None, None),
         };
@@ -113,9 +116,14 @@ impl State {
         self.history.push(Change::Raised(subject, self.version));
     }
 
-    pub(super) fn group_access(&self, key: &Key, id: &GroupId) -> Option<GroupAccess> {
-        let group = self.groups.get(&(key.tenant.clone(), id.clone()))?;
-        let relation = (key.tenant.clone(), id.clone(), key.owner.clone());
+    pub(super) fn group_access(
+        &self,
+        tenant: &TenantId,
+        id: &GroupId,
+        owner: &OwnerId,
+    ) -> Option<GroupAccess> {
+        let group = self.groups.get(&(tenant.clone(), id.clone()))?;
+        let relation = (tenant.clone(), id.clone(), owner.clone());
         Some(GroupAccess {
             status: group.status,
             kind: group.kind,
@@ -148,13 +156,25 @@ impl State {
     }
 
     pub(super) fn require_owner(&self, tenant: &TenantId, id: &OwnerId) -> Result<(), StoreError> {
-        let exists = self.owners.contains_key(&(tenant.clone(), id.clone()));
+        let name = (tenant.clone(), id.clone());
+        let exists = self.owners.contains_key(&name) && !self.deleted_owners.contains(&name);
         if exists { Ok(()) } else { Err(StoreError::missing("owner")) }
     }
 
     pub(super) fn require_group(&self, tenant: &TenantId, id: &GroupId) -> Result<(), StoreError> {
         let exists = self.groups.contains_key(&(tenant.clone(), id.clone()));
         if exists { Ok(()) } else { Err(StoreError::missing("group")) }
+    }
+
+    /// Whether a key may be bound to a group.
+    pub(super) fn require_binding(
+        &self,
+        key: &Key,
+        group: &GroupId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let access = self.group_access(&key.tenant, group, &key.owner);
+        Ok(access.ok_or_else(|| StoreError::missing("group"))?.check_binding(now)?)
     }
 
     /// Whether a secret may be added for an owner. That it is in use is noted.

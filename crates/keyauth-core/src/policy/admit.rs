@@ -2,7 +2,7 @@
 
 use super::{Denial, RequestFacts};
 use crate::rule::is_ambiguous;
-use crate::{GroupAccess, GroupKind, KeyRecord, KeyStatus, Status, Timestamp};
+use crate::{KeyRecord, KeyStatus, Status, Timestamp};
 
 /// Judges a request by its key's record, the facts it brought, and the time.
 ///
@@ -38,7 +38,10 @@ pub fn admit(record: &KeyRecord, facts: &RequestFacts<'_>, now: Timestamp) -> Re
     demand(record.tenant == Status::Active, Denial::TenantInactive)?;
     match (&key.group, &record.group) {
         (None, _) => {}
-        (Some(_), Some(group)) => admit_to_group(group, now)?,
+        (Some(_), Some(group)) => {
+            demand(group.status == Status::Active, Denial::GroupInactive)?;
+            group.admit_owner(now)?;
+        }
         // A key is bound to a group of which nothing is known.
         (Some(_), None) => return Err(Denial::GroupInactive),
     }
@@ -58,18 +61,6 @@ pub fn admit(record: &KeyRecord, facts: &RequestFacts<'_>, now: Timestamp) -> Re
     demand(key.scopes.contains_all(facts.scopes), Denial::ScopeDenied)
 }
 
-fn admit_to_group(group: &GroupAccess, now: Timestamp) -> Result<(), Denial> {
-    demand(group.status == Status::Active, Denial::GroupInactive)?;
-    match group.kind {
-        GroupKind::Standard => Ok(()),
-        GroupKind::Exclusive => demand(group.member, Denial::GroupDenied),
-        GroupKind::Subscription => {
-            let active = group.subscription.is_some_and(|subscription| subscription.is_active(now));
-            demand(active, Denial::SubscriptionRequired)
-        }
-    }
-}
-
 fn demand(holds: bool, otherwise: Denial) -> Result<(), Denial> {
     if holds { Ok(()) } else { Err(otherwise) }
 }
@@ -78,8 +69,8 @@ fn demand(holds: bool, otherwise: Denial) -> Result<(), Denial> {
 mod tests {
     use super::*;
     use crate::{
-        AddressSet, EndpointRules, GroupId, KeyId, ResourceRules, Scope, SecretId, Subscription,
-        Versions,
+        AddressSet, EndpointRules, GroupAccess, GroupId, GroupKind, KeyId, ResourceRules, Scope,
+        SecretId, Subscription, Versions,
     };
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_000);

@@ -5,6 +5,7 @@ mod directory;
 mod feed;
 mod guard;
 mod hints;
+mod key_query;
 mod ledger;
 mod limiter;
 mod lookup;
@@ -19,13 +20,14 @@ mod usage_reader;
 mod usage_sums;
 
 pub use clock::{Clock, SystemClock};
-pub use directory::Directory;
+pub use directory::{Directory, Page};
 pub use feed::{
     Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, FeedReader, Instance, Origin,
     SealKey, Subject,
 };
 pub use guard::Guard;
 pub use hints::Hints;
+pub use key_query::{KeyOrder, KeyPosition, KeyQuery};
 pub use ledger::{
     BudgetState, ChargedBudget, Ledger, LedgerError, LedgerErrorKind, NewCharge, Reserved, Settled,
     WhenAbandoned,
@@ -46,7 +48,7 @@ pub use shared_limits::{
     LeaseTurn, LeasedFrom, Seed, SharedDecision, SharedLease, SharedLeaseQuestion, SharedLimits,
     SharedPlace, SharedQuestion, SharedVerdict, UnusedLease,
 };
-pub use store::{KeyPage, KeyStore};
+pub use store::KeyStore;
 pub use usage_log::{UsageBatch, UsageEvent, UsageLog, UsageTotal};
 pub use usage_reader::UsageReader;
 pub use usage_sums::UsageSums;

@@ -1,16 +1,16 @@
 //! Keeping keys.
 
 use crate::{
-    IssuedKey, Issuer, Key, KeyId, KeyLookup, KeyPatch, KeyRef, KeyStatus, KeyUpdate, NewKey,
-    NewSecret, Rotation, StoreError, TenantId, Timestamp,
+    IssuedKey, Issuer, Key, KeyLookup, KeyPatch, KeyQuery, KeyRef, KeyStatus, KeyUpdate, NewKey,
+    NewSecret, Rotation, StoreError, Timestamp,
 };
 
 /// Keeps keys.
 ///
 /// People call [`issue`](KeyStore::issue), [`update`](KeyStore::update),
 /// [`enable`](KeyStore::enable), [`disable`](KeyStore::disable),
-/// [`rotate`](KeyStore::rotate) and [`revoke`](KeyStore::revoke), which are the same for
-/// every store; a store implements the others.
+/// [`rotate`](KeyStore::rotate), [`revoke`](KeyStore::revoke) and [`delete`](KeyStore::delete),
+/// which are the same for every store; a store implements the others.
 ///
 /// # Contract
 ///
@@ -18,7 +18,9 @@ use crate::{
 ///   returned `Ok` it is durable, and the next lookup through this value sees it.
 /// * A key of another tenant is [`NotFound`](crate::StoreErrorKind::NotFound), just as one
 ///   that does not exist.
-/// * Nothing brings a revoked key back.
+/// * Nothing brings a revoked key back, nor a deleted one.
+/// * A key is bound to a group only where its owner may use that, as
+///   [`GroupAccess::check_binding`](crate::GroupAccess::check_binding) says.
 /// * A change writes the columns it names and no others.
 /// * Only digests arrive here. No store ever sees a plaintext key.
 /// * An owner has no more keys than it may, however many are issued at once.
@@ -38,7 +40,8 @@ pub trait KeyStore: KeyLookup {
     /// [`TooManyGuesses`](crate::StoreErrorKind::TooManyGuesses) where that was so too often;
     /// [`TooManyKeys`](crate::StoreErrorKind::TooManyKeys);
     /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) where the tenant or group does
-    /// not exist, or the secret is custom and the tenant does not allow that.
+    /// not exist, the owner may not use the group, or the secret is custom and the tenant does
+    /// not allow that.
     fn insert(
         &self,
         key: &Key,
@@ -52,12 +55,14 @@ pub trait KeyStore: KeyLookup {
     /// [`NotFound`](crate::StoreErrorKind::NotFound) where the tenant has no such key.
     fn key(&self, key: &KeyRef) -> impl Future<Output = Result<Key, StoreError>> + Send;
 
-    /// Reads a tenant's keys, oldest first.
+    /// Reads a page of a tenant's keys, by an index for every order: a page costs the same
+    /// wherever it is.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) alone; an unknown tenant has no keys.
-    fn keys(&self, page: &KeyPage) -> impl Future<Output = Result<Vec<Key>, StoreError>> + Send;
+    /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) as [`KeyQuery::check`] says;
+    /// [`Unavailable`](crate::StoreErrorKind::Unavailable). An unknown tenant has no keys.
+    fn keys(&self, query: &KeyQuery) -> impl Future<Output = Result<Vec<Key>, StoreError>> + Send;
 
     /// Writes the columns a change names and gives back the key.
     ///
@@ -65,8 +70,8 @@ pub trait KeyStore: KeyLookup {
     ///
     /// [`NotFound`](crate::StoreErrorKind::NotFound);
     /// [`Revoked`](crate::StoreErrorKind::Revoked);
-    /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) where the group does not exist,
-    /// or the key would end before it begins.
+    /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) where the group does not exist or
+    /// the owner may not use it, or the key would end before it begins.
     fn apply(
         &self,
         key: &KeyRef,
@@ -87,6 +92,19 @@ pub trait KeyStore: KeyLookup {
         status: KeyStatus,
         now: Timestamp,
     ) -> impl Future<Output = Result<Key, StoreError>> + Send;
+
+    /// Revokes a key where it is not, and takes it out of sight with all its secrets, so that
+    /// a custom one can be chosen anew. Its row stays, for those who count, and nothing brings
+    /// it back.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::StoreErrorKind::NotFound), also where it is deleted already.
+    fn remove(
+        &self,
+        key: &KeyRef,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Adds a secret, whose hint becomes the key's.
     ///
@@ -178,6 +196,20 @@ pub trait KeyStore: KeyLookup {
         async move { self.set_status(&key, KeyStatus::Revoked, self.issuer().now()).await }
     }
 
+    /// Stops a key for good, and forgets its secrets: they are unknown from then on, and a
+    /// custom one is free to be chosen again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`remove`](KeyStore::remove).
+    fn delete(
+        &self,
+        key: impl Into<KeyRef> + Send,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let key = key.into();
+        async move { self.remove(&key, self.issuer().now()).await }
+    }
+
     /// Gives a key a new secret and the old one an end.
     ///
     /// # Errors
@@ -197,30 +229,5 @@ pub trait KeyStore: KeyLookup {
             let rotated = self.add_secret(&key, &secret, old_ends_at).await?;
             Ok(IssuedKey::new(rotated, plaintext))
         }
-    }
-}
-
-/// Which of a tenant's keys to read.
-#[derive(Clone, Debug)]
-pub struct KeyPage {
-    /// Whose keys.
-    pub tenant: TenantId,
-    /// Only those issued after this one.
-    pub after: Option<KeyId>,
-    /// At most so many.
-    pub count: u16,
-}
-
-impl KeyPage {
-    /// The first `count` keys of a tenant.
-    #[must_use]
-    pub const fn first(tenant: TenantId, count: u16) -> Self {
-        Self { tenant, after: None, count }
-    }
-
-    /// The keys behind the last one read.
-    #[must_use]
-    pub fn after(self, last: KeyId) -> Self {
-        Self { after: Some(last), ..self }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AppliedBudget, AppliedLimit, GroupKind, Key, RateMultiplier, Status, Versions};
-use crate::{SecretId, Timestamp};
+use crate::{Denial, InvalidInput, Problem, SecretId, Timestamp};
 
 /// A key together with everything that decides about it, read in one statement.
 ///
@@ -45,6 +45,40 @@ pub struct GroupAccess {
     pub member: bool,
     /// The owner's subscription to the group, if there ever was one.
     pub subscription: Option<Subscription>,
+}
+
+impl GroupAccess {
+    /// Whether the owner may use the group, be it active or not.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupDenied`](Denial::GroupDenied) or
+    /// [`SubscriptionRequired`](Denial::SubscriptionRequired).
+    pub fn admit_owner(&self, now: Timestamp) -> Result<(), Denial> {
+        match self.kind {
+            GroupKind::Standard => Ok(()),
+            GroupKind::Exclusive if self.member => Ok(()),
+            GroupKind::Exclusive => Err(Denial::GroupDenied),
+            GroupKind::Subscription => match self.subscription {
+                Some(subscription) if subscription.is_active(now) => Ok(()),
+                _ => Err(Denial::SubscriptionRequired),
+            },
+        }
+    }
+
+    /// Whether a key of the owner may be bound to the group, be it active or not: for stores.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] of the field `group`, saying what the owner lacks.
+    pub fn check_binding(&self, now: Timestamp) -> Result<(), InvalidInput> {
+        let message = match self.admit_owner(now) {
+            Ok(()) => return Ok(()),
+            Err(Denial::SubscriptionRequired) => "needs an active subscription of the owner",
+            Err(_) => "is exclusive, and the owner is not on its list",
+        };
+        Err(Problem::new("group", message).into())
+    }
 }
 
 /// An owner's right to use a group of kind [`GroupKind::Subscription`].

@@ -113,7 +113,7 @@ async fn every_column_of_a_key_decides_unless_it_is_said_not_to() {
     for column in columns {
         let value = match column.as_str() {
             // They name the key and never change, or change with the status alone.
-            "id" | "tenant" | "revoked_at" => continue,
+            "id" | "tenant" | "revoked_at" | "deleted_at" => continue,
             "owner" => "'o'",
             "group_id" => "'g'",
             "status" => "'disabled'",

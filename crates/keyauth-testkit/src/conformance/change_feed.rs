@@ -53,6 +53,9 @@ where
     let tenant = TenantId::default();
     let plan = Group::new(tenant.clone(), group("plan"), GroupKind::Exclusive);
     store.put_group(&plan).await.expect("a group");
+    let ada = Owner::new(tenant.clone(), owner("ada"));
+    store.put_owner(&ada).await.expect("an owner");
+    store.add_member(&tenant, &plan.id, &ada.id).await.expect("a member");
     let (mut first, mut second) = (store.reader(instance()), store.reader(instance()));
     for reader in [&mut first, &mut second] {
         let page = reader.poll().await.expect("the store answers");
@@ -60,6 +63,7 @@ where
     }
 
     let key = issue(&store, NewKey::named("watched").owner("ada").group("plan")).await;
+    store.remove_member(&tenant, &plan.id, &ada.id).await.expect("no member");
     let issued = told(&mut first).await;
     assert_eq!(issued.1, 1, "a new secret, so that nobody goes on taking it for unknown");
 
@@ -101,11 +105,14 @@ where
     let closed = Tenant { status: Status::Inactive, ..Tenant::new(tenant.clone()) };
     check!(store.put_tenant(&closed), tenant_changed.clone(), 0);
     let limits = vec![Limit::per_minute(1)];
-    check!(store.put_owner(&Owner { limits: limits.clone(), ..gone }), owner_changed, 0);
+    check!(store.put_owner(&Owner { limits: limits.clone(), ..gone }), owner_changed.clone(), 0);
     check!(store.put_group(&Group { limits: limits.clone(), ..plan.clone() }), group_changed, 0);
     check!(store.put_tenant(&Tenant { limits, ..closed }), tenant_changed, 0);
+    check!(store.remove_subscription(&tenant, &plan.id, &ada), owner_changed.clone(), 0);
+    check!(store.remove_subscription(&tenant, &plan.id, &ada), vec![], 0);
     check!(store.revoke(&key), key_changed.clone(), 0);
     check!(store.revoke(&key), vec![], 0);
+    check!(store.delete(&key), key_changed.clone(), 0);
 
     let propagated = store.propagated(&Subject::Key(key.id()), Duration::from_secs(60)).await;
     assert_eq!(propagated.expect("the store answers"), Propagation::Acknowledged);

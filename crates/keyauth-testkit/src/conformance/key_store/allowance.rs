@@ -105,3 +105,51 @@ where
     store.put_owner(&fewer).await.expect("an owner");
     check_kind(store.issue(new()).await, &StoreErrorKind::TooManyKeys { most: 1 });
 }
+
+/// Whoever wants a custom key at the same moment as another owner, and does not get it, knows that
+/// it is in use: that counts, whether it was to be issued or rotated to.
+pub async fn losing_a_race_is_a_guess<S>(bench: Bench, store: S)
+where
+    S: KeyStore + Directory + Clone + 'static,
+{
+    let tenant = Tenant { custom_keys: CustomKeys::Allowed, ..Tenant::new(TenantId::default()) };
+    store.put_tenant(&tenant).await.expect("a tenant");
+    let owners = ["ada", "bob", "eve", "joe"];
+    let mut own = Vec::new();
+    for owner in owners {
+        own.push(issue(&store, NewKey::named("own").owner(owner)).await);
+    }
+    let mut guesses = [0; 4];
+    for round in 0..CustomKeyGuesses::MOST + 10 {
+        let wanted = format!("a-key-that-all-of-them-want-{round:04}");
+        let attempts: Vec<_> = owners
+            .into_iter()
+            .zip(&own)
+            .map(|(owner, own)| {
+                let (store, wanted, own) = (store.clone(), wanted.clone(), KeyRef::from(own));
+                tokio::spawn(async move {
+                    let outcome = if round % 2 == 0 {
+                        store.issue(NewKey::named("race").owner(owner).custom(&wanted)).await
+                    } else {
+                        store.rotate(own, Rotation::immediate().custom(&wanted)).await
+                    };
+                    outcome.err().map(|error| error.kind().clone())
+                })
+            })
+            .collect();
+        let mut won = 0;
+        for (attempt, guesses) in attempts.into_iter().zip(&mut guesses) {
+            match attempt.await.expect("no panic") {
+                None => won += 1,
+                Some(StoreErrorKind::Taken) => *guesses += 1,
+                Some(StoreErrorKind::TooManyGuesses { .. }) => {
+                    assert_eq!(*guesses, CustomKeyGuesses::MOST, "round {round}");
+                }
+                Some(other) => panic!("{other:?}"),
+            }
+        }
+        assert!(won <= 1, "it was given to {won}");
+        bench.clock.advance(Duration::from_millis(1));
+    }
+    assert!(guesses.contains(&CustomKeyGuesses::MOST), "{guesses:?}");
+}

@@ -1,7 +1,7 @@
 //! Many at once.
 
 use keyauth_core::{
-    CustomKeys, Directory, KeyPage, KeyRef, KeyStore, KeyUpdate, NewKey, StoreErrorKind, Tenant,
+    CustomKeys, Directory, KeyQuery, KeyRef, KeyStore, KeyUpdate, NewKey, StoreErrorKind, Tenant,
     TenantId,
 };
 
@@ -50,6 +50,6 @@ where
     for outcome in lost {
         check_kind(outcome, &StoreErrorKind::Taken);
     }
-    let keys = store.keys(&KeyPage::first(TenantId::default(), 10)).await.expect("an answer");
+    let keys = store.keys(&KeyQuery::first(TenantId::default(), 10)).await.expect("an answer");
     assert_eq!(keys.len(), 1, "a key without a secret was left behind");
 }

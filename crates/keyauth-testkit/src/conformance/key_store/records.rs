@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, Budget, BudgetWindow, Denial, Directory, Group, GroupKind, Issuer, Key, KeyPage,
-    KeyRecord, KeyRef, KeyStore, KeyUpdate, Limit, Metadata, NewKey, Status, Tenant, TenantId,
+    Amount, Budget, BudgetWindow, Denial, Directory, Group, GroupKind, Issuer, Key, KeyRecord,
+    KeyRef, KeyStore, KeyUpdate, Limit, Metadata, NewKey, Status, Tenant, TenantId,
 };
 use serde_json::{Map, json};
 
@@ -151,28 +151,6 @@ where
     assert_eq!((cleared.expires_at, &cleared.scopes), (None, &key.key().scopes));
     let bad = NewKey::named("").owner("a b").scope("").expires_in(Duration::ZERO);
     check_problems(store.issue(bad).await, &["name", "owner", "expires_at", "scopes[0]"]);
-}
-
-/// Pages come in the order of issuing and leave nothing out.
-pub async fn pages_hold_every_key_once<S>(bench: Bench, store: S)
-where
-    S: KeyStore + Directory + Clone + 'static,
-{
-    let mut issued = Vec::new();
-    for number in 0..5 {
-        bench.clock.advance(Duration::from_millis(1));
-        issued.push(issue(&store, NewKey::named(format!("key {number}"))).await.id());
-    }
-    let mut page = KeyPage::first(TenantId::default(), 2);
-    let mut found = Vec::new();
-    loop {
-        let keys = store.keys(&page).await.expect("the store answers");
-        assert!(keys.len() <= 2);
-        let Some(last) = keys.last() else { break };
-        page = page.after(last.id);
-        found.extend(keys.iter().map(|key| key.id));
-    }
-    assert_eq!(found, issued);
 }
 
 /// G8, L11: what looks like SQL, JSON or a separator is plain text.

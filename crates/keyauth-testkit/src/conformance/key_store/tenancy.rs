@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyauth_core::{
     Amount, Budget, BudgetMode, BudgetWindow, Counted, Denial, Directory, Group, GroupKind,
-    IssuedKey, KeyPage, KeyRef, KeyStore, KeyUpdate, Limit, LimitSubject, NewKey, Owner, Rotation,
+    IssuedKey, KeyQuery, KeyRef, KeyStore, KeyUpdate, Limit, LimitSubject, NewKey, Owner, Rotation,
     Status, StoreErrorKind, Subscription, Tenant, TenantId, TimeZone,
 };
 
@@ -28,7 +28,7 @@ where
     );
     let rename = KeyUpdate::new().name("stolen").group("none");
     check_kind(store.update(stolen, rename).await, &StoreErrorKind::NotFound);
-    let foreign = store.keys(&KeyPage::first(acme, 10)).await.expect("the store answers");
+    let foreign = store.keys(&KeyQuery::first(acme, 10)).await.expect("the store answers");
     assert_eq!(foreign, []);
     assert_eq!(store.key(&KeyRef::from(&key)).await.expect("still there"), *key.key());
 }
@@ -54,7 +54,7 @@ where
     check_problems(store.put_group(&plan).await, &["tenant"]);
     let key = issue(&store, NewKey::named("x")).await;
     check_problems(store.update(&key, KeyUpdate::new().group("none")).await, &["group"]);
-    assert_eq!(store.keys(&KeyPage::first(tenant, 10)).await.expect("an answer").len(), 1);
+    assert_eq!(store.keys(&KeyQuery::first(tenant, 10)).await.expect("an answer").len(), 1);
 }
 
 /// S4: disabling one of them stops its keys and no others; enabling starts them again.
@@ -71,8 +71,13 @@ where
     }
     let other = issue(&store, NewKey::named("other")).await;
     let plain = issue(&store, NewKey::named("plain").owner("ada")).await;
+    store.add_member(&tenant, &club.id, &ada.id).await.expect("a member");
     let member = issue(&store, NewKey::named("member").owner("ada").group("club")).await;
+    store.remove_member(&tenant, &club.id, &ada.id).await.expect("no member");
+    let open_ended = Subscription::open_ended();
+    store.put_subscription(&tenant, &plan.id, &ada.id, open_ended).await.expect("a subscription");
     let subscriber = issue(&store, NewKey::named("subscriber").owner("ada").group("plan")).await;
+    store.remove_subscription(&tenant, &plan.id, &ada.id).await.expect("no subscription");
     let decide = async |key: &IssuedKey| bench.decide(&store, key.reveal()).await;
 
     assert_eq!(decide(&member).await, Err(Denial::GroupDenied));

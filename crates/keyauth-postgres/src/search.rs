@@ -1,0 +1,77 @@
+//! Finding keys among many.
+
+use keyauth_core::{GroupId, KeyOrder, KeyPosition, KeyQuery, OwnerId};
+use sqlx::QueryBuilder;
+use sqlx::postgres::Postgres;
+
+use crate::keys::uuid;
+use crate::row::key_columns;
+use crate::schema::Schema;
+use crate::time::PgTime;
+
+/// The statement that lists keys. What is compared and what is ordered by is written as in the
+/// indexes, so that these offer it.
+pub(crate) fn list_keys(schema: &Schema, query: &KeyQuery) -> QueryBuilder<Postgres> {
+    const KEYS: &str = concat!(
+        "SELECT ",
+        key_columns!(),
+        ", u.last_used_at, host(u.last_used_from) AS last_used_from FROM keyauth.keys AS k \
+         LEFT JOIN keyauth.key_usage AS u ON u.key_id = k.id \
+         WHERE k.deleted_at IS NULL AND k.tenant = "
+    );
+    let mut list = QueryBuilder::new(schema.text(KEYS));
+    list.push_bind(query.tenant.as_str().to_owned());
+    if let Some(owner) = &query.owner {
+        list.push(" AND k.owner = ").push_bind(String::from(OwnerId::clone(owner)));
+    }
+    if let Some(group) = &query.group {
+        list.push(" AND k.group_id = ").push_bind(String::from(GroupId::clone(group)));
+    }
+    if let Some(status) = query.status {
+        list.push(" AND k.status = ").push_bind(status.as_str());
+    }
+    let order = match &query.order {
+        KeyOrder::Newest => "k.id DESC",
+        KeyOrder::Name { prefix } => {
+            push_prefix(&mut list, "k.name COLLATE \"C\"", prefix);
+            "k.name COLLATE \"C\", k.id"
+        }
+        KeyOrder::Hint { prefix } => {
+            push_prefix(&mut list, "k.hint COLLATE \"C\"", prefix);
+            "k.hint COLLATE \"C\", k.id"
+        }
+        KeyOrder::Expiry => {
+            list.push(" AND k.expires_at IS NOT NULL");
+            "k.expires_at, k.id"
+        }
+        _ => "k.id",
+    };
+    match &query.after {
+        Some(KeyPosition::Issued(last)) => {
+            let behind = if query.order == KeyOrder::Newest { " < " } else { " > " };
+            list.push(" AND k.id").push(behind).push_bind(uuid(*last));
+        }
+        Some(KeyPosition::Text(text, last)) => {
+            list.push(" AND (").push(order).push(") > (").push_bind(text.to_string());
+            list.push(", ").push_bind(uuid(*last)).push(")");
+        }
+        Some(KeyPosition::Expiry(end, last)) => {
+            list.push(" AND (").push(order).push(") > (").push_bind(PgTime(*end));
+            list.push(", ").push_bind(uuid(*last)).push(")");
+        }
+        _ => {}
+    }
+    list.push(" ORDER BY ").push(order);
+    list.push(" LIMIT ").push_bind(i64::from(query.count));
+    list
+}
+
+/// Texts that begin so, as a range, which every index offers.
+fn push_prefix(list: &mut QueryBuilder<Postgres>, column: &'static str, prefix: &str) {
+    if !prefix.is_empty() {
+        list.push(" AND ").push(column).push(" >= ").push_bind(prefix.to_owned());
+    }
+    if let Some(end) = KeyOrder::end_of(prefix) {
+        list.push(" AND ").push(column).push(" < ").push_bind(end);
+    }
+}

@@ -1,0 +1,89 @@
+//! Statements about who is on a group's list, and who has subscribed to it.
+
+use keyauth_core::{GroupId, OwnerId, Page, StoreError, Subscription, TenantId, Timestamp};
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::row::{all, time};
+use crate::statement::{execute, require_group, require_owner};
+
+/// An owner and a group of a tenant.
+#[derive(Clone, Copy)]
+pub(crate) struct Relation<'a> {
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) group: &'a GroupId,
+    pub(crate) owner: &'a OwnerId,
+}
+
+impl Relation<'_> {
+    /// Runs a statement about the relation, whose columns are its first three values.
+    pub(crate) async fn execute(
+        self,
+        connection: &mut SqliteConnection,
+        statement: &'static str,
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(statement)
+            .bind(self.tenant.as_str())
+            .bind(self.group.as_str())
+            .bind(self.owner.as_str());
+        execute(connection, statement).await
+    }
+
+    /// Both must be there until the transaction ends.
+    pub(crate) async fn require(self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        require_group(connection, self.tenant, self.group).await?;
+        require_owner(connection, self.tenant, self.owner).await
+    }
+
+    pub(crate) async fn write_subscription(
+        self,
+        connection: &mut SqliteConnection,
+        subscription: Subscription,
+    ) -> Result<(), StoreError> {
+        let statement = "INSERT INTO subscriptions (tenant, group_id, owner, status, ends_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (tenant, group_id, owner) \
+             DO UPDATE SET status = excluded.status, ends_at = excluded.ends_at";
+        let statement = sqlx::query(statement)
+            .bind(self.tenant.as_str())
+            .bind(self.group.as_str())
+            .bind(self.owner.as_str())
+            .bind(subscription.status.as_str())
+            .bind(subscription.ends_at.map(Timestamp::as_micros));
+        execute(connection, statement).await
+    }
+}
+
+pub(crate) async fn list_members(
+    connection: &mut SqliteConnection,
+    (tenant, group): (&TenantId, &GroupId),
+    page: &Page<OwnerId>,
+) -> Result<Vec<OwnerId>, StoreError> {
+    let statement = "SELECT owner FROM memberships WHERE tenant = ?1 AND group_id = ?2 AND owner > ?3 \
+         ORDER BY owner LIMIT ?4";
+    let statement = sqlx::query(statement)
+        .bind(tenant.as_str())
+        .bind(group.as_str())
+        .bind(page.after.as_ref().map_or("", OwnerId::as_str))
+        .bind(page.count);
+    all(connection, statement, |row| Ok(OwnerId::new(row.try_get::<&str, _>("owner")?)?)).await
+}
+
+pub(crate) async fn list_subscriptions(
+    connection: &mut SqliteConnection,
+    (tenant, group): (&TenantId, &GroupId),
+    page: &Page<OwnerId>,
+) -> Result<Vec<(OwnerId, Subscription)>, StoreError> {
+    let statement = "SELECT owner, status, ends_at FROM subscriptions \
+         WHERE tenant = ?1 AND group_id = ?2 AND owner > ?3 ORDER BY owner LIMIT ?4";
+    let statement = sqlx::query(statement)
+        .bind(tenant.as_str())
+        .bind(group.as_str())
+        .bind(page.after.as_ref().map_or("", OwnerId::as_str))
+        .bind(page.count);
+    let decode = |row: &_| {
+        let status = Row::try_get::<&str, _>(row, "status")?.parse()?;
+        let subscription = Subscription { status, ends_at: time(row, "ends_at")? };
+        Ok((OwnerId::new(Row::try_get::<&str, _>(row, "owner")?)?, subscription))
+    };
+    all(connection, statement, decode).await
+}
