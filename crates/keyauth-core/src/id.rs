@@ -103,6 +103,11 @@ text_id! {
 }
 
 text_id! {
+    /// Names whoever asks for a change, in the words of the application: a person, a key, a job.
+    Actor
+}
+
+text_id! {
     /// Names a charge: by itself, or by what the application calls what is charged, so that it is
     /// charged once however often that is tried.
     ChargeId

@@ -51,7 +51,7 @@ mod zone;
 
 pub use auth::{Admission, Authenticator, Background, LimitFuture, LimitStep, LookupFuture};
 pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
-pub use id::{BatchId, ChargeId, GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
+pub use id::{Actor, BatchId, ChargeId, GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
 pub use issue::{
     BoundKeys, CustomKeyGuesses, Draft, GroupUpdate, InvalidInput, IssuedKey, Issuer, KeyPatch,
     KeyUpdate, NewKey, NewSecret, OwnerUpdate, Patch, Problem, Rotation, SecretKind, TenantUpdate,
@@ -65,15 +65,16 @@ pub use memory::{MemoryFeedReader, MemoryLedger, MemoryStore};
 pub use meter::{Answered, Charge, ChargeHold};
 pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
-    Beats, BudgetState, CallDetails, Change, ChangeFeed, ChangeObserver, ChangeObservers,
-    ChargedBudget, Clock, Continuity, Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard,
-    Hints, Instance, KeyLookup, KeyOrder, KeyPosition, KeyQuery, KeyStore, LeaseTurn, LeasedFrom,
-    Ledger, LedgerError, LedgerErrorKind, LimitDecision, LimitState, Limited, LimitedCall, Limiter,
-    Meter, MeteredCharge, NamedBy, NewCharge, Origin, OwnedCall, Page, Peek, Propagation,
-    Reservation, ReserveDecision, Reserved, SealKey, Seed, Settle, Settled, SharedCache,
-    SharedDecision, SharedEntry, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace,
-    SharedQuestion, SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire,
-    TryReserve, UnusedLease, UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums, UsageTotal,
+    AuditAction, AuditEntry, AuditLog, AuditQuery, AuditedThing, Beats, BudgetState, CallDetails,
+    Change, ChangeFeed, ChangeObserver, ChangeObservers, ChargedBudget, Clock, Continuity,
+    Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard, Hints, Instance, KeyLookup,
+    KeyOrder, KeyPosition, KeyQuery, KeyStore, LeaseTurn, LeasedFrom, Ledger, LedgerError,
+    LedgerErrorKind, LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter,
+    MeteredCharge, NamedBy, NewCharge, Origin, OwnedCall, Page, Peek, Propagation, Reservation,
+    ReserveDecision, Reserved, SealKey, Seed, Settle, Settled, SharedCache, SharedDecision,
+    SharedEntry, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion,
+    SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire, TryReserve,
+    UnusedLease, UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums, UsageTotal,
     WhenAbandoned, Within,
 };
 pub use record::{

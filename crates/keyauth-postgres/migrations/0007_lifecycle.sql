@@ -33,7 +33,7 @@ CREATE TABLE keyauth.audit (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Whoever the application says has asked for it; nobody, where it was done by hand.
-    actor text,
+    actor text CHECK (actor ~ '^[!-~]{1,128}$'),
     database_user text NOT NULL DEFAULT session_user,
     -- Of everybody, where a table was truncated.
     tenant text COLLATE "C",
@@ -42,7 +42,7 @@ CREATE TABLE keyauth.audit (
     subject text COLLATE "C",
     -- What was changed.
     what text NOT NULL CHECK (what IN
-        ('tenant', 'owner', 'group', 'membership', 'subscription', 'key', 'secret')),
+        ('tenant', 'owner', 'group', 'membership', 'subscription', 'key', 'secret', 'budget')),
     action text NOT NULL CHECK (action IN ('created', 'changed', 'deleted')),
     -- The columns that differ, but for digests, versions and times of change.
     before jsonb,
@@ -110,7 +110,35 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION keyauth.note_changes(), keyauth.note_truncation() FROM PUBLIC;
+
+-- What was used is not noted each time; that it was forgiven is.
+CREATE FUNCTION keyauth.note_reset() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    names CONSTANT text[] := string_to_array(NEW.subject, ' ');
+BEGIN
+    INSERT INTO keyauth.audit (actor, tenant, kind, subject, what, action, before, after)
+    VALUES (nullif(current_setting('keyauth_audit.actor', true), ''), NEW.tenant,
+        CASE WHEN names[1] = 'member' THEN 'owner'
+            WHEN names[1] IN ('tenant', 'owner', 'group', 'key') THEN names[1]
+            ELSE 'everything' END,
+        CASE names[1] WHEN 'member' THEN names[3] WHEN 'tenant' THEN NEW.tenant ELSE names[2] END,
+        'budget', 'changed',
+        jsonb_build_object('budget', OLD.budget, 'period', OLD.period, 'zone', OLD.zone,
+            'used', OLD.used, 'overrun', OLD.overrun, 'lost', OLD.lost),
+        jsonb_build_object('budget', NEW.budget, 'period', NEW.period, 'zone', NEW.zone,
+            'used', NEW.used, 'overrun', NEW.overrun, 'lost', NEW.lost));
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note_reset AFTER UPDATE ON keyauth.accounts FOR EACH ROW
+WHEN (OLD.began_at IS NOT NULL AND NEW.began_at IS NULL
+    OR OLD.lost > 0 AND NEW.lost = 0 AND NEW.used = OLD.used - OLD.lost
+        AND NEW.began_at = OLD.began_at)
+EXECUTE FUNCTION keyauth.note_reset();
+
+REVOKE EXECUTE ON FUNCTION
+    keyauth.note_changes(), keyauth.note_truncation(), keyauth.note_reset() FROM PUBLIC;
 
 -- Where rows are replicated from another database, so is its audit, and these do not fire.
 CREATE TRIGGER note_inserts AFTER INSERT ON keyauth.tenants

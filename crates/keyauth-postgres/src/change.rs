@@ -9,22 +9,28 @@ use crate::row::{DecodeError, version};
 /// Reads the columns `kind, tenant, subject, version, digest`. A kind that this version does
 /// not know is an error: nobody can say what it makes stale.
 pub(crate) fn change(row: &PgRow) -> Result<Change, DecodeError> {
-    let tenant = || Ok::<_, DecodeError>(TenantId::new(row.try_get::<&str, _>("tenant")?)?);
-    let name = || Ok::<&str, DecodeError>(row.try_get("subject")?);
-    let subject = match row.try_get::<&str, _>("kind")? {
+    match row.try_get::<&str, _>("kind")? {
         "secret" => {
             let digest = row.try_get::<&[u8], _>("digest")?.try_into()?;
-            return Ok(Change::NewSecret(KeyDigest::from_bytes(digest)));
+            Ok(Change::NewSecret(KeyDigest::from_bytes(digest)))
         }
-        "secrets" => return Ok(Change::NewSecrets),
+        "secrets" => Ok(Change::NewSecrets),
+        _ => Ok(Change::Raised(subject(row)?, version(row, "version")?)),
+    }
+}
+
+/// Reads the columns `kind, tenant, subject`.
+pub(crate) fn subject(row: &PgRow) -> Result<Subject, DecodeError> {
+    let tenant = || Ok::<_, DecodeError>(TenantId::new(row.try_get::<&str, _>("tenant")?)?);
+    let name = || Ok::<&str, DecodeError>(row.try_get("subject")?);
+    Ok(match row.try_get::<&str, _>("kind")? {
         "everything" => Subject::Everything,
         "tenant" => Subject::Tenant(tenant()?),
         "owner" => Subject::Owner(tenant()?, OwnerId::new(name()?)?),
         "group" => Subject::Group(tenant()?, GroupId::new(name()?)?),
         "key" => Subject::Key(name()?.parse::<KeyId>()?),
         other => return Err(format!("a change of unknown kind {other:?}").into()),
-    };
-    Ok(Change::Raised(subject, version(row, "version")?))
+    })
 }
 
 /// How a subject stands in `kind, tenant, subject`; what it has not is null.

@@ -40,6 +40,7 @@
 //! go through one that knows prepared statements (pgbouncer 1.21, `max_prepared_statements`).
 
 mod allowance;
+mod audit_log;
 mod change;
 mod directory;
 mod feed;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    ChangeObservers, Clock, Issuer, Key, KeyDigest, KeyLookup, KeyPatch, KeyQuery, KeyRecord,
-    KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError,
+    Actor, ChangeObservers, Clock, Issuer, Key, KeyDigest, KeyLookup, KeyPatch, KeyQuery,
+    KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError,
     StoreErrorKind, Timestamp,
 };
 use sqlx::postgres::PgConnectOptions;
@@ -47,6 +47,8 @@ pub struct PostgresStore {
     /// nothing left to change waits for it, so that it was told when the call returns.
     telling: Arc<RwLock<()>>,
     find: SqlStr,
+    /// As whose changes are noted.
+    actor: Option<Actor>,
 }
 
 impl PostgresStore {
@@ -65,6 +67,7 @@ impl PostgresStore {
             direct: Arc::new(direct),
             observers: Arc::default(),
             telling: Arc::default(),
+            actor: None,
         }
     }
 
@@ -107,6 +110,14 @@ impl PostgresStore {
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    pub(crate) const fn actor(&self) -> Option<&Actor> {
+        self.actor.as_ref()
+    }
+
+    pub(crate) fn with_actor(self, actor: Actor) -> Self {
+        Self { actor: Some(actor), ..self }
     }
 
     pub(crate) const fn schema(&self) -> &Schema {

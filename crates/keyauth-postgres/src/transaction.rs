@@ -32,7 +32,16 @@ pub(crate) use change_with;
 
 impl PostgresStore {
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.pool().begin().await.map_err(StoreError::unavailable)
+        let mut transaction = self.pool().begin().await.map_err(StoreError::unavailable)?;
+        if let Some(actor) = self.actor() {
+            // For the triggers, and for this transaction alone.
+            sqlx::query("SELECT set_config('keyauth_audit.actor', $1, true)")
+                .bind(actor.as_str())
+                .execute(&mut *transaction)
+                .await
+                .map_err(StoreError::unavailable)?;
+        }
+        Ok(transaction)
     }
 
     /// A connection to read with.

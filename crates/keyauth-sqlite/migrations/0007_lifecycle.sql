@@ -29,15 +29,15 @@ CREATE TABLE audit (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)),
     -- Whoever the application says has asked for it; nobody, where it was done by hand.
-    actor TEXT,
+    actor TEXT CHECK (length(actor) BETWEEN 1 AND 128 AND actor NOT GLOB '*[^!-~]*'),
     tenant TEXT NOT NULL,
     -- To whom it belongs: secrets to their key, memberships and subscriptions to their owner.
-    kind TEXT NOT NULL CHECK (kind IN ('tenant', 'owner', 'group', 'key')),
-    -- The name of a tenant, owner or group; the sixteen bytes of a key's id.
-    subject ANY NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('everything', 'tenant', 'owner', 'group', 'key')),
+    -- The name of a tenant, owner or group; a key's id in 32 hexadecimal digits.
+    subject TEXT NOT NULL,
     -- What was changed.
     what TEXT NOT NULL CHECK (what IN
-        ('tenant', 'owner', 'group', 'membership', 'subscription', 'key', 'secret')),
+        ('tenant', 'owner', 'group', 'membership', 'subscription', 'key', 'secret', 'budget')),
     action TEXT NOT NULL CHECK (action IN ('created', 'changed', 'deleted')),
     -- The columns that differ, but for digests, versions and times of change.
     before TEXT,
@@ -64,6 +64,27 @@ BEGIN
             SELECT json_group_object(key, NEW.after -> fullkey) FROM json_each(NEW.after)
             WHERE NEW.before -> fullkey IS NOT NEW.after -> fullkey) END
     );
+END;
+
+-- What was used is not noted each time; that it was forgiven is.
+CREATE TRIGGER reset_noted AFTER UPDATE ON accounts
+WHEN OLD.began_at IS NOT NULL AND NEW.began_at IS NULL
+    OR OLD.lost > 0 AND NEW.lost = 0 AND NEW.used = OLD.used - OLD.lost
+        AND NEW.began_at = OLD.began_at
+BEGIN
+    INSERT INTO audit (actor, tenant, kind, subject, what, action, before, after)
+    SELECT (SELECT actor FROM acting), NEW.tenant,
+        CASE WHEN kind = 'member' THEN 'owner'
+            WHEN kind IN ('tenant', 'owner', 'group', 'key') THEN kind ELSE 'everything' END,
+        CASE kind WHEN 'member' THEN substr(name, instr(name, ' ') + 1) WHEN 'tenant' THEN NEW.tenant
+            WHEN 'key' THEN replace(name, '-', '') ELSE name END,
+        'budget', 'changed',
+        json_object('budget', OLD.budget, 'period', OLD.period, 'zone', OLD.zone,
+            'used', OLD.used, 'overrun', OLD.overrun, 'lost', OLD.lost),
+        json_object('budget', NEW.budget, 'period', NEW.period, 'zone', NEW.zone,
+            'used', NEW.used, 'overrun', NEW.overrun, 'lost', NEW.lost)
+    FROM (SELECT substr(NEW.subject, 1, instr(NEW.subject || ' ', ' ') - 1) AS kind,
+        substr(NEW.subject, instr(NEW.subject || ' ', ' ') + 1) AS name);
 END;
 
 CREATE TRIGGER tenants_insert_noted AFTER INSERT ON tenants
@@ -275,7 +296,7 @@ END;
 CREATE TRIGGER keys_insert_noted AFTER INSERT ON keys
 BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
-    SELECT NEW.tenant, 'key', NEW.id, 'key', 'created',
+    SELECT NEW.tenant, 'key', lower(hex(NEW.id)), 'key', 'created',
     NULL,
     json_object(
         'owner', NEW.owner,
@@ -303,7 +324,7 @@ END;
 CREATE TRIGGER keys_update_noted AFTER UPDATE ON keys
 BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
-    SELECT NEW.tenant, 'key', NEW.id, 'key', 'changed',
+    SELECT NEW.tenant, 'key', lower(hex(NEW.id)), 'key', 'changed',
     json_object(
         'owner', OLD.owner,
         'group_id', OLD.group_id,
@@ -352,7 +373,7 @@ END;
 CREATE TRIGGER keys_delete_noted AFTER DELETE ON keys
 BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
-    SELECT OLD.tenant, 'key', OLD.id, 'key', 'deleted',
+    SELECT OLD.tenant, 'key', lower(hex(OLD.id)), 'key', 'deleted',
     json_object(
         'owner', OLD.owner,
         'group_id', OLD.group_id,
@@ -381,7 +402,7 @@ END;
 CREATE TRIGGER secrets_insert_noted AFTER INSERT ON secrets
 BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
-    SELECT k.tenant, 'key', NEW.key_id, 'secret', 'created',
+    SELECT k.tenant, 'key', lower(hex(NEW.key_id)), 'secret', 'created',
     NULL,
     json_object(
         'algorithm', NEW.algorithm,
@@ -394,7 +415,7 @@ END;
 CREATE TRIGGER secrets_update_noted AFTER UPDATE ON secrets
 BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
-    SELECT k.tenant, 'key', NEW.key_id, 'secret', 'changed',
+    SELECT k.tenant, 'key', lower(hex(NEW.key_id)), 'secret', 'changed',
     json_object(
         'algorithm', OLD.algorithm,
         'pepper', OLD.pepper,
@@ -412,7 +433,7 @@ END;
 CREATE TRIGGER secrets_delete_noted AFTER DELETE ON secrets
 BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
-    SELECT k.tenant, 'key', OLD.key_id, 'secret', 'deleted',
+    SELECT k.tenant, 'key', lower(hex(OLD.key_id)), 'secret', 'deleted',
     json_object(
         'algorithm', OLD.algorithm,
         'pepper', OLD.pepper,

@@ -293,9 +293,12 @@ async fn put_back(
     for (budget, account) in accounts.accounts() {
         let AccountName { tenant, subject, budget, period, zone } = budget.account();
         let statement = sqlx::query(
-            "INSERT OR REPLACE INTO accounts (tenant, subject, budget, period, zone, \
+            "INSERT INTO accounts (tenant, subject, budget, period, zone, \
              began_at, ends_at, used, reserved, overrun, lost) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT DO UPDATE SET began_at = excluded.began_at, ends_at = excluded.ends_at, \
+             used = excluded.used, reserved = excluded.reserved, overrun = excluded.overrun, \
+             lost = excluded.lost",
         )
         .bind(tenant)
         .bind(subject)

@@ -34,6 +34,7 @@
 //! [`sqlx`] is the crate to make pools with.
 
 mod allowance;
+mod audit_log;
 mod change;
 mod directory;
 mod feed;

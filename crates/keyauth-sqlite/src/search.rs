@@ -30,11 +30,11 @@ pub(crate) fn list_keys(query: &KeyQuery) -> QueryBuilder<Sqlite> {
     let order = match &query.order {
         KeyOrder::Newest => "k.id DESC",
         KeyOrder::Name { prefix } => {
-            push_prefix(&mut list, "k.name", prefix);
+            push_prefix(&mut list, "k.name", prefix, query);
             "k.name, k.id"
         }
         KeyOrder::Hint { prefix } => {
-            push_prefix(&mut list, "k.hint", prefix);
+            push_prefix(&mut list, "k.hint", prefix, query);
             "k.hint, k.id"
         }
         KeyOrder::Expiry => {
@@ -63,12 +63,55 @@ pub(crate) fn list_keys(query: &KeyQuery) -> QueryBuilder<Sqlite> {
     list
 }
 
-/// Texts that begin so, as a range, which every index offers.
-fn push_prefix(list: &mut QueryBuilder<Sqlite>, column: &'static str, prefix: &str) {
-    if !prefix.is_empty() {
+/// Texts that begin so, as a range, which every index offers. Behind a place in it that has no
+/// other beginning: of two, the index would take either.
+fn push_prefix(
+    list: &mut QueryBuilder<Sqlite>,
+    column: &'static str,
+    prefix: &str,
+    query: &KeyQuery,
+) {
+    if !prefix.is_empty() && query.after.is_none() {
         list.push(" AND ").push(column).push(" >= ").push_bind(prefix.to_owned());
     }
     if let Some(end) = KeyOrder::end_of(prefix) {
         list.push(" AND ").push(column).push(" < ").push_bind(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyauth_core::{KeyStatus, TenantId};
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::*;
+    use crate::SqliteStore;
+
+    /// Every order and every narrowing is read from its index, and nothing is sorted.
+    #[tokio::test]
+    async fn lists_are_read_by_their_index() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(folder.path().join("keys.db")).await.expect("a new file");
+        let all = || KeyQuery::first(TenantId::default(), 100);
+        let owner = OwnerId::new("ada").expect("an owner");
+        let group = GroupId::new("plan").expect("a group");
+        for (index, query) in [
+            ("keys_by_tenant", all()),
+            ("keys_by_tenant", all().in_order(KeyOrder::Newest)),
+            ("keys_by_name", all().in_order(KeyOrder::Name { prefix: String::new() })),
+            ("keys_by_name", all().in_order(KeyOrder::Name { prefix: "a".into() })),
+            ("keys_by_hint", all().in_order(KeyOrder::Hint { prefix: "sk_".into() })),
+            ("keys_by_expiry", all().in_order(KeyOrder::Expiry)),
+            ("keys_by_owner", KeyQuery { owner: Some(owner), ..all() }),
+            ("keys_by_group", KeyQuery { group: Some(group), ..all() }),
+            ("keys_by_status", KeyQuery { status: Some(KeyStatus::Revoked), ..all() }),
+        ] {
+            let statement = format!("EXPLAIN QUERY PLAN {}", list_keys(&query).sql().as_str());
+            let rows = sqlx::query(AssertSqlSafe(statement)).fetch_all(store.readers()).await;
+            let rows = rows.expect("a plan");
+            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(plan[0].contains(&format!("USING INDEX {index} ")), "{index}: {plan:?}");
+            assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
+        }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyPatch, KeyQuery, KeyRecord, KeyRef,
-    KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError, StoreErrorKind,
-    Timestamp,
+    Actor, ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyPatch, KeyQuery, KeyRecord,
+    KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError,
+    StoreErrorKind, Timestamp,
 };
 use sqlx::SqlitePool;
 use tokio::sync::RwLock;
@@ -32,6 +32,8 @@ pub struct SqliteStore {
     pools: Pools,
     observers: Arc<ChangeObservers>,
     telling: Arc<RwLock<()>>,
+    /// As whose changes are noted.
+    actor: Option<Actor>,
 }
 
 /// Connections, of which those for one thing wait for no other.
@@ -49,7 +51,7 @@ pub(crate) struct Pools {
 
 impl SqliteStore {
     pub(crate) fn from_parts(issuer: Issuer, pools: Pools) -> Self {
-        Self { issuer, pools, observers: Arc::default(), telling: Arc::default() }
+        Self { issuer, pools, observers: Arc::default(), telling: Arc::default(), actor: None }
     }
 
     /// Issues by another keyring or clock.
@@ -64,6 +66,14 @@ impl SqliteStore {
         for pool in [readers, reports, sums, writer] {
             pool.close().await;
         }
+    }
+
+    pub(crate) const fn actor(&self) -> Option<&Actor> {
+        self.actor.as_ref()
+    }
+
+    pub(crate) fn with_actor(self, actor: Actor) -> Self {
+        Self { actor: Some(actor), ..self }
     }
 
     pub(crate) const fn readers(&self) -> &SqlitePool {

@@ -25,6 +25,11 @@ impl SqliteStore {
         let mut transaction = transaction.map_err(StoreError::unavailable)?;
         let told = sqlx::query_scalar(LAST_CHANGE).fetch_one(&mut *transaction).await;
         let told_before = told.map_err(StoreError::unavailable)?;
+        if let Some(actor) = self.actor() {
+            // For the triggers.
+            let act = sqlx::query("INSERT INTO acting (actor) VALUES (?)").bind(actor.as_str());
+            act.execute(&mut *transaction).await.map_err(StoreError::unavailable)?;
+        }
         Ok(ChangeTransaction { store: self, transaction, told_before })
     }
 
@@ -42,6 +47,10 @@ impl ChangeTransaction<'_> {
     /// Makes the change final, and tells of it: in a task of its own, since a caller that goes
     /// away must not make what it has changed remain untold.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        if self.store.actor().is_some() {
+            let done = sqlx::query("DELETE FROM acting").execute(&mut *self.transaction);
+            done.await.map_err(StoreError::unavailable)?;
+        }
         let rows = sqlx::query(
             "SELECT kind, tenant, subject, version, digest FROM invalidations WHERE id > ?",
         )

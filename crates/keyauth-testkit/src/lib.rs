@@ -22,7 +22,12 @@
 //!
 //! Everything here panics where a test should fail.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test's kit fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test's kit fails by panicking"
+)]
 
 mod authenticator;
 mod clock;

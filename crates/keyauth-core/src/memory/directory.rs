@@ -1,6 +1,7 @@
 //! Tenants, owners, groups, and who belongs to which.
 
 use super::MemoryStore;
+use super::audit::Relation;
 use super::state::State;
 use crate::{
     BoundKeys, Directory, Group, GroupId, GroupUpdate, Key, KeyStatus, Owner, OwnerId, OwnerUpdate,
@@ -12,7 +13,7 @@ impl Directory for MemoryStore {
     async fn put_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
         tenant.check()?;
         self.change(|state| {
-            state.set_tenant(tenant.clone());
+            state.set_tenant(tenant);
             Ok(())
         })
     }
@@ -24,7 +25,7 @@ impl Directory for MemoryStore {
     ) -> Result<Tenant, StoreError> {
         self.change(|state| {
             let tenant = update.applied_to(found(state.tenants.get(tenant))?)?;
-            state.set_tenant(tenant.clone());
+            state.set_tenant(&tenant);
             Ok(tenant)
         })
     }
@@ -43,7 +44,7 @@ impl Directory for MemoryStore {
         self.change(|state| {
             state.require_tenant(&owner.tenant)?;
             state.deleted_owners.remove(&(owner.tenant.clone(), owner.id.clone()));
-            state.set_owner(owner.clone());
+            state.set_owner(owner);
             Ok(())
         })
     }
@@ -56,7 +57,7 @@ impl Directory for MemoryStore {
     ) -> Result<Owner, StoreError> {
         self.change(|state| {
             let owner = update.applied_to(state.owner(tenant, owner)?)?;
-            state.set_owner(owner.clone());
+            state.set_owner(&owner);
             Ok(owner)
         })
     }
@@ -84,19 +85,20 @@ impl Directory for MemoryStore {
             let keys = state.keys.values_mut().filter(|key| own(key));
             let mut revoked = Vec::new();
             for key in keys.filter(|key| key.status != KeyStatus::Revoked) {
+                let old = key.clone();
                 key.status = KeyStatus::Revoked;
                 key.revoked_at = Some(now);
                 key.updated_at = now;
-                revoked.push(key.id);
+                revoked.push((old, key.clone()));
             }
-            state.members.retain(|(of, _, member)| of != tenant || member != owner);
-            state.subscriptions.retain(|(of, _, who), _| of != tenant || who != owner);
+            state.leave(|(of, _, who)| of == tenant && who == owner);
             let gone = Owner::new(tenant.clone(), owner.clone());
-            state.set_owner(Owner { status: Status::Inactive, ..gone });
+            state.set_owner(&Owner { status: Status::Inactive, ..gone });
             state.deleted_owners.insert((tenant.clone(), owner.clone()));
             let count = u64::try_from(revoked.len()).unwrap_or(u64::MAX);
-            for key in revoked {
-                state.raise(Subject::Key(key));
+            for (old, key) in revoked {
+                state.note_key(Some(&old), &key);
+                state.raise(Subject::Key(key.id));
             }
             Ok(count)
         })
@@ -106,7 +108,7 @@ impl Directory for MemoryStore {
         group.check()?;
         self.change(|state| {
             state.require_tenant(&group.tenant)?;
-            state.set_group(group.clone());
+            state.set_group(group);
             Ok(())
         })
     }
@@ -119,7 +121,7 @@ impl Directory for MemoryStore {
     ) -> Result<Group, StoreError> {
         self.change(|state| {
             let group = update.applied_to(state.group(tenant, group)?)?;
-            state.set_group(group.clone());
+            state.set_group(&group);
             Ok(group)
         })
     }
@@ -174,15 +176,17 @@ impl Directory for MemoryStore {
             }
             let mut detached = Vec::new();
             for key in state.keys.values_mut().filter(|key| is_bound(key)) {
+                let old = key.clone();
                 key.group = None;
-                detached.push(key.id);
+                detached.push((old, key.clone()));
             }
-            for key in detached {
-                state.raise(Subject::Key(key));
+            for (old, key) in detached {
+                state.note_key(Some(&old), &key);
+                state.raise(Subject::Key(key.id));
             }
-            state.members.retain(|(of, list, _)| of != tenant || list != group);
-            state.subscriptions.retain(|(of, to, _), _| of != tenant || to != group);
-            state.groups.remove(&(tenant.clone(), group.clone()));
+            state.leave(|(of, to, _)| of == tenant && to == group);
+            let old = state.groups.remove(&(tenant.clone(), group.clone()));
+            state.note_group(old.as_ref(), None);
             state.raise(Subject::Group(tenant.clone(), group.clone()));
             Ok(living)
         })
@@ -197,7 +201,9 @@ impl Directory for MemoryStore {
         self.change(|state| {
             state.require_group(tenant, group)?;
             state.require_owner(tenant, owner)?;
-            if state.members.insert((tenant.clone(), group.clone(), owner.clone())) {
+            let member = (tenant.clone(), group.clone(), owner.clone());
+            if state.members.insert(member.clone()) {
+                state.note_membership(&member, false, true);
                 state.raise(Subject::Owner(tenant.clone(), owner.clone()));
             }
             Ok(())
@@ -211,7 +217,9 @@ impl Directory for MemoryStore {
         owner: &OwnerId,
     ) -> Result<(), StoreError> {
         self.change(|state| {
-            if state.members.remove(&(tenant.clone(), group.clone(), owner.clone())) {
+            let member = (tenant.clone(), group.clone(), owner.clone());
+            if state.members.remove(&member) {
+                state.note_membership(&member, true, false);
                 state.raise(Subject::Owner(tenant.clone(), owner.clone()));
             }
             Ok(())
@@ -241,7 +249,8 @@ impl Directory for MemoryStore {
             state.require_group(tenant, group)?;
             state.require_owner(tenant, owner)?;
             let relation = (tenant.clone(), group.clone(), owner.clone());
-            let old = state.subscriptions.insert(relation, subscription);
+            let old = state.subscriptions.insert(relation.clone(), subscription);
+            state.note_subscription(&relation, old, Some(subscription));
             if old != Some(subscription) {
                 state.raise(Subject::Owner(tenant.clone(), owner.clone()));
             }
@@ -257,7 +266,8 @@ impl Directory for MemoryStore {
     ) -> Result<(), StoreError> {
         self.change(|state| {
             let relation = (tenant.clone(), group.clone(), owner.clone());
-            if state.subscriptions.remove(&relation).is_some() {
+            if let Some(old) = state.subscriptions.remove(&relation) {
+                state.note_subscription(&relation, Some(old), None);
                 state.raise(Subject::Owner(tenant.clone(), owner.clone()));
             }
             Ok(())
@@ -289,25 +299,42 @@ impl State {
         found(self.groups.get(&(tenant.clone(), group.clone())))
     }
 
-    fn set_tenant(&mut self, tenant: Tenant) {
-        let old = self.tenants.insert(tenant.id.clone(), tenant.clone());
-        if old.is_some_and(|old| old != tenant) {
-            self.raise(Subject::Tenant(tenant.id));
+    /// Takes owners off lists, and their subscriptions away.
+    fn leave(&mut self, leaves: impl Fn(&Relation) -> bool) {
+        let members: Vec<_> = self.members.extract_if(.., |member| leaves(member)).collect();
+        for member in members {
+            self.note_membership(&member, true, false);
+            self.raise(Subject::Owner(member.0, member.2));
+        }
+        let subscriptions = self.subscriptions.extract_if(.., |relation, _| leaves(relation));
+        for (relation, old) in subscriptions.collect::<Vec<_>>() {
+            self.note_subscription(&relation, Some(old), None);
+            self.raise(Subject::Owner(relation.0, relation.2));
         }
     }
 
-    fn set_owner(&mut self, owner: Owner) {
+    fn set_tenant(&mut self, tenant: &Tenant) {
+        let old = self.tenants.insert(tenant.id.clone(), tenant.clone());
+        self.note_tenant(old.as_ref(), tenant);
+        if old.is_some_and(|old| old != *tenant) {
+            self.raise(Subject::Tenant(tenant.id.clone()));
+        }
+    }
+
+    pub(super) fn set_owner(&mut self, owner: &Owner) {
         let name = (owner.tenant.clone(), owner.id.clone());
         let old = self.owners.insert(name.clone(), owner.clone());
-        if old.is_some_and(|old| old != owner) {
+        self.note_owner(old.as_ref(), owner);
+        if old.is_some_and(|old| old != *owner) {
             self.raise(Subject::Owner(name.0, name.1));
         }
     }
 
-    fn set_group(&mut self, group: Group) {
+    fn set_group(&mut self, group: &Group) {
         let name = (group.tenant.clone(), group.id.clone());
         let old = self.groups.insert(name.clone(), group.clone());
-        if old.is_some_and(|old| old != group) {
+        self.note_group(old.as_ref(), Some(group));
+        if old.is_some_and(|old| old != *group) {
             self.raise(Subject::Group(name.0, name.1));
         }
     }

@@ -1,5 +1,6 @@
 //! The reference store and ledger, in memory.
 
+mod audit;
 mod directory;
 mod feed;
 mod ledger;
@@ -13,9 +14,9 @@ pub use ledger::MemoryLedger;
 use state::{Secret, State};
 
 use crate::{
-    Change, ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyOrder, KeyPatch, KeyPosition,
-    KeyQuery, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Owner,
-    Patch, Peek, StoreError, Subject, Timestamp,
+    Actor, Change, ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyOrder, KeyPatch,
+    KeyPosition, KeyQuery, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret,
+    Owner, Patch, Peek, StoreError, Subject, Timestamp,
 };
 
 /// A store that forgets everything with the process: for tests, and to read what the
@@ -25,6 +26,7 @@ pub struct MemoryStore {
     issuer: Issuer,
     state: Arc<RwLock<State>>,
     observers: Arc<ChangeObservers>,
+    actor: Option<Actor>,
 }
 
 impl MemoryStore {
@@ -38,7 +40,7 @@ impl MemoryStore {
     #[must_use]
     pub fn with_issuer(issuer: Issuer) -> Self {
         let state = Arc::new(RwLock::new(State::new()));
-        Self { issuer, state, observers: Arc::default() }
+        Self { issuer, state, observers: Arc::default(), actor: None }
     }
 
     // A panic while the lock was held cannot leave a change half done: every change is
@@ -58,6 +60,8 @@ impl MemoryStore {
     ) -> Result<T, StoreError> {
         let mut state = self.write();
         state.records.clear();
+        state.audit.acting.clone_from(&self.actor);
+        state.audit.now = self.issuer.now();
         let told = state.history.told();
         let outcome = change(&mut state);
         let changes: Vec<_> = state.history.since(told).cloned().collect();
@@ -111,12 +115,11 @@ impl KeyStore for MemoryStore {
             state.require_new_secret(&key.tenant, &key.owner, secret)?;
             let name = (key.tenant.clone(), key.owner.clone());
             if state.deleted_owners.remove(&name) || !state.owners.contains_key(&name) {
-                let owner = Owner::new(key.tenant.clone(), key.owner.clone());
-                if state.owners.insert(name, owner).is_some() {
-                    state.raise(Subject::Owner(key.tenant.clone(), key.owner.clone()));
-                }
+                state.set_owner(&Owner::new(key.tenant.clone(), key.owner.clone()));
             }
             let first = Secret { id: secret.id, key: key.id, ends_at: None };
+            state.note_key(None, key);
+            state.note_secret((&key.tenant, key.id), None, Some(&first));
             state.secrets.insert(secret.digest, first);
             state.keys.insert(key.id, key.clone());
             state.history.push(Change::NewSecret(secret.digest));
@@ -151,7 +154,8 @@ impl KeyStore for MemoryStore {
             }
             let key = state.live_key_mut(key)?;
             let changed = patch.applied_to(key)?;
-            let old = std::mem::replace(key, changed.clone());
+            *key = changed.clone();
+            state.note_key(Some(&old), &changed);
             if decides_otherwise(old, &changed) {
                 state.raise(Subject::Key(changed.id));
             }
@@ -170,29 +174,35 @@ impl KeyStore for MemoryStore {
                 KeyStatus::Revoked => state.key_mut(key)?,
                 KeyStatus::Active | KeyStatus::Disabled => state.live_key_mut(key)?,
             };
-            if key.status != status {
-                key.status = status;
-                key.updated_at = now;
-                if status == KeyStatus::Revoked {
-                    key.revoked_at = Some(now);
-                }
-                let key = key.clone();
-                state.raise(Subject::Key(key.id));
-                return Ok(key);
+            if key.status == status {
+                return Ok(key.clone());
             }
-            Ok(key.clone())
+            let old = key.clone();
+            key.status = status;
+            key.updated_at = now;
+            if status == KeyStatus::Revoked {
+                key.revoked_at = Some(now);
+            }
+            let key = key.clone();
+            state.note_key(Some(&old), &key);
+            state.raise(Subject::Key(key.id));
+            Ok(key)
         })
     }
 
     async fn remove(&self, key: &KeyRef, now: Timestamp) -> Result<(), StoreError> {
         self.change(|state| {
-            let removed = state.key_mut(key)?;
-            if removed.status != KeyStatus::Revoked {
-                removed.status = KeyStatus::Revoked;
-                removed.revoked_at = Some(now);
-            }
+            let old = state.key(key)?.clone();
+            let mut removed = old.clone();
+            removed.status = KeyStatus::Revoked;
+            removed.revoked_at.get_or_insert(now);
+            removed.group = None;
+            state.note_key(Some(&old), &removed);
             state.keys.remove(&key.id);
-            state.secrets.retain(|_, secret| secret.key != key.id);
+            let secrets = state.secrets.extract_if(|_, secret| secret.key == key.id);
+            for (_, secret) in secrets.collect::<Vec<_>>() {
+                state.note_secret((&key.tenant, key.id), Some(&secret), None);
+            }
             state.raise(Subject::Key(key.id));
             Ok(())
         })
@@ -207,20 +217,30 @@ impl KeyStore for MemoryStore {
         self.change(|state| {
             let Key { id, owner, .. } = state.live_key_mut(key)?.clone();
             state.require_new_secret(&key.tenant, &owner, secret)?;
+            let mut ended = Vec::new();
             for old in state.secrets.values_mut().filter(|old| old.key == id) {
+                let before = old.clone();
                 old.ends_at = Some(match old.ends_at {
                     None => old_ends_at,
                     Some(end) => end.min(secret.created_at),
                 });
+                ended.push((before, old.clone()));
+            }
+            for (before, after) in ended {
+                state.note_secret((&key.tenant, id), Some(&before), Some(&after));
             }
             let new = Secret { id: secret.id, key: id, ends_at: None };
+            state.note_secret((&key.tenant, id), None, Some(&new));
             state.secrets.insert(secret.digest, new);
             state.history.push(Change::NewSecret(secret.digest));
             state.raise(Subject::Key(id));
             let key = state.live_key_mut(key)?;
+            let old = key.clone();
             key.hint = secret.hint.clone();
             key.updated_at = secret.created_at;
-            Ok(key.clone())
+            let key = key.clone();
+            state.note_key(Some(&old), &key);
+            Ok(key)
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
+use super::audit::Audit;
 use super::feed::History;
 use crate::{
     Change, CustomKeyGuesses, Group, GroupAccess, GroupId, Key, KeyDigest, KeyId, KeyRecord,
@@ -30,10 +31,11 @@ pub(super) struct State {
     /// Of those subjects that ever changed.
     pub(super) versions: HashMap<Subject, Version>,
     pub(super) history: History,
+    pub(super) audit: Audit,
     pub(super) origin: OnceLock<Origin>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Secret {
     pub(super) id: SecretId,
     pub(super) key: KeyId,
@@ -59,6 +61,7 @@ impl State {
             version: Version::ZERO,
             versions: HashMap::new(),
             history: History::default(),
+            audit: Audit::default(),
             origin: OnceLock::new(),
         }
     }

@@ -119,11 +119,13 @@ impl KeyQuery {
                 return Err(Problem::new(field, message).into());
             }
         }
-        let fits = match self.after {
+        let fits = match &self.after {
             None => true,
             Some(KeyPosition::Issued(_)) => issued,
-            Some(KeyPosition::Text(..)) => {
+            Some(KeyPosition::Text(text, _)) => {
+                // Stores begin there, and not with the prefix.
                 matches!(self.order, KeyOrder::Name { .. } | KeyOrder::Hint { .. })
+                    && text.starts_with(prefix)
             }
             Some(KeyPosition::Expiry(..)) => self.order == KeyOrder::Expiry,
         };

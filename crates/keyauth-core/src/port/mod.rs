@@ -1,5 +1,6 @@
 //! What core needs of the world, as traits that adapters implement.
 
+mod audit_log;
 mod clock;
 mod directory;
 mod feed;
@@ -19,6 +20,7 @@ mod usage_log;
 mod usage_reader;
 mod usage_sums;
 
+pub use audit_log::{AuditAction, AuditEntry, AuditLog, AuditQuery, AuditedThing};
 pub use clock::{Clock, SystemClock};
 pub use directory::{Directory, Page};
 pub use feed::{

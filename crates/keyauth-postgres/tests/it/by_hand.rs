@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use keyauth_cache::CacheOptions;
 use keyauth_core::{
-    ChangeFeed, Denial, Directory, Group, GroupId, GroupKind, KeyRef, KeyStatus, KeyStore, NewKey,
-    Owner, OwnerId, Propagation, TenantId,
+    AuditLog, AuditQuery, ChangeFeed, Denial, Directory, Group, GroupId, GroupKind, KeyRef,
+    KeyStatus, KeyStore, NewKey, Owner, OwnerId, Propagation, TenantId,
 };
 use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx::postgres::PgConnectOptions;
@@ -239,7 +239,12 @@ async fn a_service_needs_the_rights_that_are_written_down_and_no_others() {
     assert!(sqlx::query("SELECT seal FROM keyauth.deployment").execute(store.pool()).await.is_ok());
     ledger::charge_and_reset(&store).await;
     usage::write_and_read(&store, &key).await;
+    assert!(!store.audit(&AuditQuery::last_of_all(9)).await.expect("it may be read").is_empty());
     for forbidden in [
+        "DELETE FROM keyauth.audit",
+        "UPDATE keyauth.audit SET actor = 'somebody'",
+        "INSERT INTO keyauth.audit (kind, what, action) VALUES ('key', 'key', 'changed')",
+        "SELECT keyauth.note_truncation()",
         "UPDATE keyauth.deployment SET namespace = gen_random_uuid()",
         "UPDATE keyauth.accounts SET used = 0",
         "SELECT keyauth.open_accounts('{}')",
@@ -316,7 +321,7 @@ async fn what_is_deleted_and_made_anew_is_above_its_mark() {
     execute(&mut other, "BEGIN; UPDATE keyauth.owners SET status = 'inactive' WHERE id = 'o'")
         .await;
     let store = world.store.clone();
-    let owner = keyauth_core::Owner::new(TenantId::default(), OwnerId::new("o").expect("an owner"));
+    let owner = Owner::new(TenantId::default(), OwnerId::new("o").expect("an owner"));
     let putting = tokio::spawn(async move { store.put_owner(&owner).await });
     let waiting = "SELECT count(*) FROM pg_stat_activity \
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";

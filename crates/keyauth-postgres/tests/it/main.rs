@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
+mod audit;
 mod by_hand;
 mod conformance;
 mod crash;

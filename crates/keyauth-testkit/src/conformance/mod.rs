@@ -1,5 +1,6 @@
 //! What every implementation of a port must do, as tests to run against it.
 
+pub mod audit_log;
 pub mod change_feed;
 mod clock;
 pub mod key_store;
@@ -92,6 +93,31 @@ macro_rules! change_feed_conformance {
             let (bench, issuer) = $crate::conformance::key_store::Bench::new();
             let (store, _guard) = $open(issuer).await;
             $crate::conformance::change_feed::$case(bench, store).await;
+        }
+    )*};
+}
+
+/// Runs the conformance suite of [`AuditLog`](keyauth_core::AuditLog) against a store that is a
+/// [`KeyStore`](keyauth_core::KeyStore) and [`Directory`](keyauth_core::Directory) too, one test
+/// a case.
+///
+/// It takes the same function as [`key_store_conformance!`](crate::key_store_conformance).
+#[macro_export]
+macro_rules! audit_log_conformance {
+    ($open:path) => {
+        $crate::audit_log_conformance! { $open:
+            every_change_is_noted_once,
+            entries_say_who_changed_what,
+            no_secret_is_noted,
+            entries_are_found_by_whom_they_are_of,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (bench, issuer) = $crate::conformance::key_store::Bench::new();
+            let (store, _guard) = $open(issuer).await;
+            $crate::conformance::audit_log::$case(bench, store).await;
         }
     )*};
 }

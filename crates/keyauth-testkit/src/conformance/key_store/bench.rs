@@ -12,7 +12,7 @@ use crate::FakeClock;
 /// What a case works with besides the store.
 #[derive(Debug)]
 pub struct Bench {
-    pub(super) clock: Arc<FakeClock>,
+    pub(in crate::conformance) clock: Arc<FakeClock>,
 }
 
 impl Bench {

@@ -106,6 +106,10 @@ where
         assert!(found.iter().any(|key| key.id == keys[0].id()), "{prefix}");
         assert!(found.iter().all(|key| key.hint.as_str().starts_with(prefix)), "{prefix}");
     }
+    let order = KeyOrder::Name { prefix: "a".to_owned() };
+    let forged = KeyPosition::Text("5".into(), keys[0].id());
+    let forged = KeyQuery { after: Some(forged), ..query().in_order(order) };
+    check_problems(store.keys(&forged).await, &["after"]);
     for bad in ["a\0", "\n", &"x".repeat(257)] {
         let order = KeyOrder::Name { prefix: bad.to_owned() };
         check_problems(store.keys(&query().in_order(order)).await, &["prefix"]);
