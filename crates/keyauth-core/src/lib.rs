@@ -53,12 +53,13 @@ pub use auth::{Admission, Authenticator, Background, LimitFuture, LimitStep, Loo
 pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
 pub use id::{Actor, BatchId, ChargeId, GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
 pub use issue::{
-    BoundKeys, CustomKeyGuesses, Draft, GroupUpdate, InvalidInput, IssuedKey, Issuer, KeyPatch,
-    KeyUpdate, NewKey, NewSecret, OwnerUpdate, Patch, Problem, Rotation, SecretKind, TenantUpdate,
+    BoundKeys, CustomKeyGuesses, Draft, GroupUpdate, ImportedSecret, InvalidInput, IssuedKey,
+    Issuer, KeyPatch, KeyUpdate, NewImport, NewKey, NewSecret, OwnerUpdate, Patch, Problem,
+    Rotation, SecretKind, TenantUpdate,
 };
 pub use key::{
-    DigestScheme, InvalidPrefix, KeyDigest, KeyHint, KeyPrefix, Keyring, Parsed, Pepper,
-    PlaintextKey, PresentedKey,
+    DigestScheme, HashAlgorithm, ImportedHash, InvalidImportedHash, InvalidPrefix, KeyDigest,
+    KeyHint, KeyPrefix, Keyring, Parsed, Pepper, PlaintextKey, PresentedKey,
 };
 pub use ledger::{AccountName, BudgetAccount, ChargeStatus, ChargedAccounts};
 pub use memory::{MemoryFeedReader, MemoryLedger, MemoryStore};
@@ -67,9 +68,9 @@ pub use policy::{Denial, RequestFacts, admit};
 pub use port::{
     AuditAction, AuditEntry, AuditLog, AuditQuery, AuditedThing, Beats, BudgetState, CallDetails,
     Change, ChangeFeed, ChangeObserver, ChangeObservers, ChargedBudget, Clock, Continuity,
-    Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard, Hints, Instance, KeyLookup,
-    KeyOrder, KeyPosition, KeyQuery, KeyStore, LeaseTurn, LeasedFrom, Ledger, LedgerError,
-    LedgerErrorKind, LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter,
+    Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard, Hints, ImportStore, Importer,
+    Instance, KeyLookup, KeyOrder, KeyPosition, KeyQuery, KeyStore, LeaseTurn, LeasedFrom, Ledger,
+    LedgerError, LedgerErrorKind, LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter,
     MeteredCharge, NamedBy, NewCharge, Origin, OwnedCall, Page, Peek, Propagation, Reservation,
     ReserveDecision, Reserved, SealKey, Seed, Settle, Settled, SharedCache, SharedDecision,
     SharedEntry, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion,

@@ -27,6 +27,20 @@ CREATE INDEX keys_by_hint ON keyauth.keys (tenant, hint COLLATE "C", id) WHERE d
 CREATE INDEX keys_by_expiry ON keyauth.keys (tenant, expires_at, id)
     WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
 
+-- Hashes of keys of other systems, until each is presented and becomes a secret of that id.
+CREATE TABLE keyauth.imported_secrets (
+    id uuid PRIMARY KEY,
+    key_id uuid NOT NULL REFERENCES keyauth.keys (id) ON DELETE CASCADE,
+    -- A digest of the hash; of how the key begins, where the hash is a slow one.
+    lookup bytea NOT NULL CHECK (octet_length(lookup) = 32),
+    hash text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- The first instant it no longer works, where the key was rotated.
+    ends_at timestamptz
+);
+CREATE INDEX imported_secrets_by_lookup ON keyauth.imported_secrets (lookup);
+CREATE INDEX imported_secrets_by_key ON keyauth.imported_secrets (key_id);
+
 -- Who changed what. Only triggers write it, so that nothing is changed without, by hand neither;
 -- rows go where an operator deletes them.
 CREATE TABLE keyauth.audit (
@@ -58,7 +72,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET time
 DECLARE
     -- What is said elsewhere, says nothing, or is nobody's business.
     hidden CONSTANT text[] :=
-        ARRAY['id', 'tenant', 'key_id', 'digest', 'version', 'created_at', 'updated_at'];
+        ARRAY['id', 'tenant', 'key_id', 'digest', 'lookup', 'hash', 'version', 'created_at',
+            'updated_at'];
     changed text;
 BEGIN
     CASE TG_OP
@@ -244,4 +259,19 @@ REFERENCING OLD TABLE AS old_rows
 FOR EACH STATEMENT EXECUTE FUNCTION keyauth.note_changes(
     'secret', 'key', 'key_id', '', 'id');
 CREATE TRIGGER note_truncation AFTER TRUNCATE ON keyauth.secrets
+FOR EACH STATEMENT EXECUTE FUNCTION keyauth.note_truncation('secret');
+
+CREATE TRIGGER note_inserts AFTER INSERT ON keyauth.imported_secrets
+REFERENCING NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION keyauth.note_changes(
+    'secret', 'key', 'key_id', '', 'id');
+CREATE TRIGGER note_updates AFTER UPDATE ON keyauth.imported_secrets
+REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION keyauth.note_changes(
+    'secret', 'key', 'key_id', '', 'id');
+CREATE TRIGGER note_deletes AFTER DELETE ON keyauth.imported_secrets
+REFERENCING OLD TABLE AS old_rows
+FOR EACH STATEMENT EXECUTE FUNCTION keyauth.note_changes(
+    'secret', 'key', 'key_id', '', 'id');
+CREATE TRIGGER note_truncation AFTER TRUNCATE ON keyauth.imported_secrets
 FOR EACH STATEMENT EXECUTE FUNCTION keyauth.note_truncation('secret');

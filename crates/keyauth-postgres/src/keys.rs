@@ -10,9 +10,10 @@ use sqlx::QueryBuilder;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::types::{Json, Uuid};
 
+use crate::allowance::{ensure_owner, require_room};
 use crate::row::{self, key_columns};
 use crate::schema::Schema;
-use crate::statement::execute;
+use crate::statement::{execute, require_binding};
 use crate::time::{PgTime, optional};
 
 pub(crate) fn uuid(id: KeyId) -> Uuid {
@@ -69,11 +70,17 @@ pub(crate) async fn lock_live_key(
     if key.status == KeyStatus::Revoked { Err(StoreErrorKind::Revoked.into()) } else { Ok(key) }
 }
 
+/// Adds a key of a tenant that is there, and its owner where that is new, or was deleted.
 pub(crate) async fn insert_key(
     connection: &mut PgConnection,
     schema: &Schema,
     key: &Key,
 ) -> Result<(), StoreError> {
+    if let Some(group) = &key.group {
+        require_binding(connection, schema, key, group, key.created_at).await?;
+    }
+    ensure_owner(connection, schema, key).await?;
+    require_room(connection, schema, key).await?;
     let statement = schema.sql(
         "INSERT INTO keyauth.keys (id, tenant, owner, group_id, name, hint, status, scopes, \
          allow_addresses, deny_addresses, endpoints, resources, limits, budgets, metadata, \

@@ -1,11 +1,12 @@
 //! Statements about secrets.
 
-use keyauth_core::{CustomKeys, KeyId, NewSecret, StoreError, StoreErrorKind, TenantId};
+use keyauth_core::{CustomKeys, KeyId, NewSecret, StoreError, StoreErrorKind, TenantId, Timestamp};
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 
 use crate::keys::uuid;
 use crate::schema::Schema;
+use crate::statement::execute;
 use crate::time::PgTime;
 
 pub(crate) async fn insert_secret(
@@ -35,6 +36,30 @@ pub(crate) async fn insert_secret(
         }
         Err(error) => Err(StoreError::unavailable(error)),
     }
+}
+
+/// Gives the secrets of a key that is rotated an end.
+pub(crate) async fn end_secrets(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    (key, new): (KeyId, &NewSecret),
+    ends_at: Timestamp,
+) -> Result<(), StoreError> {
+    for statement in [
+        "UPDATE keyauth.secrets \
+         SET ends_at = CASE WHEN ends_at IS NULL THEN $1 ELSE least(ends_at, $2) END \
+         WHERE key_id = $3",
+        "UPDATE keyauth.imported_secrets \
+         SET ends_at = CASE WHEN ends_at IS NULL THEN $1 ELSE least(ends_at, $2) END \
+         WHERE key_id = $3",
+    ] {
+        let statement = sqlx::query(schema.sql(statement))
+            .bind(PgTime(ends_at))
+            .bind(PgTime(new.created_at))
+            .bind(uuid(key));
+        execute(connection, statement).await?;
+    }
+    Ok(())
 }
 
 /// The tenant must exist, and allow custom keys where the secret is one.

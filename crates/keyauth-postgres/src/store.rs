@@ -14,12 +14,12 @@ use sqlx::{PgPool, SqlStr};
 use tokio::sync::RwLock;
 
 use crate::OpenError;
-use crate::allowance::{Choice, choose, ensure_owner, require_room};
+use crate::allowance::{Choice, choose};
 use crate::keys::{insert_key, lock_key, lock_live_key, read_key, update_key, uuid};
 use crate::row::{self, key_columns};
 use crate::schema::Schema;
 use crate::search::list_keys;
-use crate::secrets::{insert_secret, require_secret_allowed};
+use crate::secrets::{end_secrets, insert_secret, require_secret_allowed};
 use crate::statement::{execute, require_binding};
 use crate::time::{PgTime, optional};
 use crate::transaction::change_with;
@@ -241,14 +241,9 @@ impl KeyStore for PostgresStore {
         let schema = self.schema();
         let inserted = change_with!(self, |connection| {
             require_secret_allowed(connection, schema, &key.tenant, secret).await?;
-            if let Some(group) = &key.group {
-                require_binding(connection, schema, key, group, key.created_at).await?;
-            }
             if choose(connection, schema, key, secret).await? == Choice::Taken {
                 return Ok(Choice::Taken);
             }
-            ensure_owner(connection, schema, key).await?;
-            require_room(connection, schema, key).await?;
             insert_key(connection, schema, key).await?;
             insert_secret(connection, schema, key.id, secret).await?;
             Ok(Choice::Free)
@@ -321,8 +316,14 @@ impl KeyStore for PostgresStore {
             );
             let statement = sqlx::query(statement).bind(PgTime(now)).bind(uuid(key.id));
             execute(connection, statement).await?;
-            let statement = schema.sql("DELETE FROM keyauth.secrets WHERE key_id = $1");
-            execute(connection, sqlx::query(statement).bind(uuid(key.id))).await
+            for statement in [
+                "DELETE FROM keyauth.secrets WHERE key_id = $1",
+                "DELETE FROM keyauth.imported_secrets WHERE key_id = $1",
+            ] {
+                let statement = sqlx::query(schema.sql(statement)).bind(uuid(key.id));
+                execute(connection, statement).await?;
+            }
+            Ok(())
         })
     }
 
@@ -339,16 +340,7 @@ impl KeyStore for PostgresStore {
             if choose(connection, schema, &old, secret).await? == Choice::Taken {
                 return Ok((old, Choice::Taken));
             }
-            let statement = schema.sql(
-                "UPDATE keyauth.secrets \
-                 SET ends_at = CASE WHEN ends_at IS NULL THEN $1 ELSE least(ends_at, $2) END \
-                 WHERE key_id = $3",
-            );
-            let statement = sqlx::query(statement)
-                .bind(PgTime(old_ends_at))
-                .bind(PgTime(secret.created_at))
-                .bind(uuid(key.id));
-            execute(connection, statement).await?;
+            end_secrets(connection, schema, (key.id, secret), old_ends_at).await?;
             insert_secret(connection, schema, key.id, secret).await?;
             let statement =
                 schema.sql("UPDATE keyauth.keys SET hint = $1, updated_at = $2 WHERE id = $3");

@@ -23,6 +23,20 @@ CREATE INDEX keys_by_hint ON keys (tenant, hint, id) WHERE deleted_at IS NULL;
 CREATE INDEX keys_by_expiry ON keys (tenant, expires_at, id)
     WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
 
+-- Hashes of keys of other systems, until each is presented and becomes a secret of that id.
+CREATE TABLE imported_secrets (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    key_id BLOB NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
+    -- A digest of the hash; of how the key begins, where the hash is a slow one.
+    lookup BLOB NOT NULL CHECK (length(lookup) = 32),
+    hash TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    -- The first instant it no longer works, where the key was rotated.
+    ends_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX imported_secrets_by_lookup ON imported_secrets (lookup);
+CREATE INDEX imported_secrets_by_key ON imported_secrets (key_id);
+
 -- Who changed what. Only triggers write it, so that nothing is changed without, by hand neither;
 -- rows go where an operator deletes them.
 CREATE TABLE audit (
@@ -438,6 +452,39 @@ BEGIN
         'algorithm', OLD.algorithm,
         'pepper', OLD.pepper,
         'kind', OLD.kind,
+        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.ends_at / 1000000, 'unixepoch')
+            || printf('.%06dZ', OLD.ends_at % 1000000)),
+    NULL
+    FROM keys AS k WHERE k.id = OLD.key_id;
+END;
+
+CREATE TRIGGER imported_secrets_insert_noted AFTER INSERT ON imported_secrets
+BEGIN
+    INSERT INTO noted (tenant, kind, subject, what, action, before, after)
+    SELECT k.tenant, 'key', lower(hex(NEW.key_id)), 'secret', 'created',
+    NULL,
+    json_object(
+        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.ends_at / 1000000, 'unixepoch')
+            || printf('.%06dZ', NEW.ends_at % 1000000))
+    FROM keys AS k WHERE k.id = NEW.key_id;
+END;
+CREATE TRIGGER imported_secrets_update_noted AFTER UPDATE ON imported_secrets
+BEGIN
+    INSERT INTO noted (tenant, kind, subject, what, action, before, after)
+    SELECT k.tenant, 'key', lower(hex(NEW.key_id)), 'secret', 'changed',
+    json_object(
+        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.ends_at / 1000000, 'unixepoch')
+            || printf('.%06dZ', OLD.ends_at % 1000000)),
+    json_object(
+        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.ends_at / 1000000, 'unixepoch')
+            || printf('.%06dZ', NEW.ends_at % 1000000))
+    FROM keys AS k WHERE k.id = NEW.key_id;
+END;
+CREATE TRIGGER imported_secrets_delete_noted AFTER DELETE ON imported_secrets
+BEGIN
+    INSERT INTO noted (tenant, kind, subject, what, action, before, after)
+    SELECT k.tenant, 'key', lower(hex(OLD.key_id)), 'secret', 'deleted',
+    json_object(
         'ends_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.ends_at / 1000000, 'unixepoch')
             || printf('.%06dZ', OLD.ends_at % 1000000)),
     NULL

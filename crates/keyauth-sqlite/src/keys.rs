@@ -7,8 +7,9 @@ use serde::Serialize;
 use sqlx::QueryBuilder;
 use sqlx::sqlite::{Sqlite, SqliteConnection};
 
+use crate::allowance::require_room;
 use crate::row::{self, key_columns};
-use crate::statement::execute;
+use crate::statement::{execute, require_binding};
 
 pub(crate) async fn read_key(
     connection: &mut SqliteConnection,
@@ -32,10 +33,23 @@ pub(crate) async fn read_live_key(
     if key.status == KeyStatus::Revoked { Err(StoreErrorKind::Revoked.into()) } else { Ok(key) }
 }
 
+/// Adds a key of a tenant that is there, and its owner where that is new, or was deleted.
 pub(crate) async fn insert_key(
     connection: &mut SqliteConnection,
     key: &Key,
 ) -> Result<(), StoreError> {
+    if let Some(group) = &key.group {
+        require_binding(connection, key, group, key.created_at).await?;
+    }
+    require_room(connection, key).await?;
+    let owner = sqlx::query(
+        "INSERT INTO owners (tenant, id, status) VALUES (?, ?, 'active') \
+         ON CONFLICT DO UPDATE SET status = 'active', deleted_at = NULL \
+         WHERE deleted_at IS NOT NULL",
+    )
+    .bind(key.tenant.as_str())
+    .bind(key.owner.as_str());
+    execute(connection, owner).await?;
     let statement = sqlx::query(
         "INSERT INTO keys (id, tenant, owner, group_id, name, hint, status, scopes, \
          allow_addresses, deny_addresses, endpoints, resources, limits, budgets, metadata, \

@@ -39,6 +39,7 @@ mod change;
 mod directory;
 mod feed;
 mod groups;
+mod imports;
 mod instance;
 mod keys;
 mod ledger;

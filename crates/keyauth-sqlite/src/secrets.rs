@@ -1,7 +1,9 @@
 //! Statements about secrets.
 
-use keyauth_core::{CustomKeys, KeyId, NewSecret, StoreError, StoreErrorKind, TenantId};
+use keyauth_core::{CustomKeys, KeyId, NewSecret, StoreError, StoreErrorKind, TenantId, Timestamp};
 use sqlx::sqlite::SqliteConnection;
+
+use crate::statement::execute;
 
 pub(crate) async fn insert_secret(
     connection: &mut SqliteConnection,
@@ -28,6 +30,27 @@ pub(crate) async fn insert_secret(
         }
         Err(error) => Err(StoreError::unavailable(error)),
     }
+}
+
+/// Gives the secrets of a key that is rotated an end.
+pub(crate) async fn end_secrets(
+    connection: &mut SqliteConnection,
+    (key, new): (KeyId, &NewSecret),
+    ends_at: Timestamp,
+) -> Result<(), StoreError> {
+    for statement in [
+        "UPDATE secrets SET ends_at = \
+         CASE WHEN ends_at IS NULL THEN ? ELSE min(ends_at, ?) END WHERE key_id = ?",
+        "UPDATE imported_secrets SET ends_at = \
+         CASE WHEN ends_at IS NULL THEN ? ELSE min(ends_at, ?) END WHERE key_id = ?",
+    ] {
+        let statement = sqlx::query(statement)
+            .bind(ends_at.as_micros())
+            .bind(new.created_at.as_micros())
+            .bind(key.as_bytes().as_slice());
+        execute(connection, statement).await?;
+    }
+    Ok(())
 }
 
 /// The tenant must exist, and allow custom keys where the secret is one.

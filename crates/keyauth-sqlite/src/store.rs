@@ -11,11 +11,11 @@ use keyauth_core::{
 use sqlx::SqlitePool;
 use tokio::sync::RwLock;
 
-use crate::allowance::{Choice, choose, require_room};
+use crate::allowance::{Choice, choose};
 use crate::keys::{insert_key, read_key, read_live_key, update_key};
 use crate::row::{self, key_columns};
 use crate::search::list_keys;
-use crate::secrets::{insert_secret, require_secret_allowed};
+use crate::secrets::{end_secrets, insert_secret, require_secret_allowed};
 use crate::statement::{execute, require_binding};
 
 /// How long a request waits for the record of its key. A little more than for a connection,
@@ -157,23 +157,10 @@ impl KeyStore for SqliteStore {
     async fn insert(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         require_secret_allowed(&mut transaction, &key.tenant, secret).await?;
-        if let Some(group) = &key.group {
-            require_binding(&mut transaction, key, group, key.created_at).await?;
-        }
         if choose(&mut transaction, key, secret).await? == Choice::Taken {
             transaction.commit().await?;
             return Err(StoreErrorKind::Taken.into());
         }
-        require_room(&mut transaction, key).await?;
-        let statement = sqlx::query(
-            // One that was deleted begins anew.
-            "INSERT INTO owners (tenant, id, status) VALUES (?, ?, 'active') \
-             ON CONFLICT DO UPDATE SET status = 'active', deleted_at = NULL \
-             WHERE deleted_at IS NOT NULL",
-        )
-        .bind(key.tenant.as_str())
-        .bind(key.owner.as_str());
-        execute(&mut transaction, statement).await?;
         insert_key(&mut transaction, key).await?;
         insert_secret(&mut transaction, key.id, secret).await?;
         transaction.commit().await
@@ -240,8 +227,13 @@ impl KeyStore for SqliteStore {
         .bind(now.as_micros())
         .bind(key.id.as_bytes().as_slice());
         execute(&mut transaction, statement).await?;
-        let statement = sqlx::query("DELETE FROM secrets WHERE key_id = ?");
-        execute(&mut transaction, statement.bind(key.id.as_bytes().as_slice())).await?;
+        for statement in [
+            "DELETE FROM secrets WHERE key_id = ?",
+            "DELETE FROM imported_secrets WHERE key_id = ?",
+        ] {
+            let statement = sqlx::query(statement).bind(key.id.as_bytes().as_slice());
+            execute(&mut transaction, statement).await?;
+        }
         transaction.commit().await
     }
 
@@ -258,14 +250,7 @@ impl KeyStore for SqliteStore {
             transaction.commit().await?;
             return Err(StoreErrorKind::Taken.into());
         }
-        let statement = sqlx::query(
-            "UPDATE secrets SET ends_at = \
-             CASE WHEN ends_at IS NULL THEN ? ELSE min(ends_at, ?) END WHERE key_id = ?",
-        )
-        .bind(old_ends_at.as_micros())
-        .bind(secret.created_at.as_micros())
-        .bind(key.id.as_bytes().as_slice());
-        execute(&mut transaction, statement).await?;
+        end_secrets(&mut transaction, (key.id, secret), old_ends_at).await?;
         insert_secret(&mut transaction, key.id, secret).await?;
         let statement = sqlx::query("UPDATE keys SET hint = ?, updated_at = ? WHERE id = ?")
             .bind(secret.hint.as_str())

@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
 use super::admission::{Admission, AuthenticatorId};
+use super::dyn_importer::DynImporter;
 use super::dyn_limiter::{DynLimiter, LimitFuture};
 use super::dyn_lookup::DynLookup;
 use super::dyn_meter::DynMeter;
 use super::timekeeper::Timekeeper;
 use crate::{
-    Background, CallDetails, Charge, ChargeHold, Clock, Denial, KeyLookup, KeyRecord, Keyring,
-    LimitDecision, Limited, LimitedCall, Limiter, LookupError, Meter, Parsed, Peek, PresentedKey,
-    RequestFacts, SystemClock, TryAcquire, Within, admit,
+    Background, CallDetails, Charge, ChargeHold, Clock, Denial, Importer, KeyLookup, KeyRecord,
+    Keyring, LimitDecision, Limited, LimitedCall, Limiter, LookupError, Meter, Parsed, Peek,
+    PlaintextKey, PresentedKey, RequestFacts, SystemClock, TryAcquire, Within, admit,
 };
 
 /// A lookup under way; see [`Authenticator::find`].
@@ -70,6 +71,7 @@ struct Inner {
     lookup: Arc<dyn DynLookup>,
     limiter: Option<Arc<dyn DynLimiter>>,
     meter: Option<Arc<dyn DynMeter>>,
+    importer: Option<Arc<dyn DynImporter>>,
     time: Arc<Timekeeper>,
     limits_warning: Arc<Once>,
     budgets_warning: Arc<Once>,
@@ -86,6 +88,7 @@ impl Authenticator {
             lookup: Arc::new(lookup),
             limiter: None,
             meter: None,
+            importer: None,
             time: Arc::new(Timekeeper::new(Arc::new(SystemClock::new()))),
             limits_warning: Arc::new(Once::new()),
             budgets_warning: Arc::new(Once::new()),
@@ -113,6 +116,14 @@ impl Authenticator {
     pub fn with_meter(self, meter: impl Meter + 'static) -> Self {
         let inner = Arc::unwrap_or_clone(self.0);
         Self(Arc::new(Inner { meter: Some(Arc::new(meter)), ..inner }))
+    }
+
+    /// Recognises keys of other systems when they are presented for the first time. The keyring must
+    /// [accept them](Keyring::with_imported_keys) too.
+    #[must_use]
+    pub fn with_importer(self, importer: impl Importer + 'static) -> Self {
+        let inner = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Inner { importer: Some(Arc::new(importer)), ..inner }))
     }
 
     /// Starts what lookup, limiter and meter do beside requests, on the runtime this is called on: a
@@ -192,15 +203,38 @@ impl Authenticator {
                 Peek::Ask => answer = Peek::Ask,
             }
         }
-        answer
+        match answer {
+            // That its digest is unknown is not all there is to know of it.
+            Peek::Unknown if self.importer_of(key).is_some() => Peek::Ask,
+            answer => answer,
+        }
+    }
+
+    /// Who might recognise a key that nobody knows.
+    fn importer_of(&self, key: PresentedKey<'_>) -> Option<&Arc<dyn DynImporter>> {
+        let importer = self.0.importer.as_ref()?;
+        self.0.keyring.may_be_imported(key.as_bytes()).then_some(importer)
     }
 
     /// Asks for the record of a key. The future borrows nothing, so a middleware can hold
     /// it beside the request it came from.
     #[must_use]
     pub fn find(&self, key: PresentedKey<'_>) -> LookupFuture {
-        let digests = self.0.keyring.digests(key).collect();
-        Arc::clone(&self.0.lookup).find_any(digests)
+        let digests: Vec<_> = self.0.keyring.digests(key).collect();
+        let lookup = Arc::clone(&self.0.lookup);
+        let Some((importer, key)) = self.importer_of(key).zip(PlaintextKey::presented(key)) else {
+            return lookup.find_any(digests);
+        };
+        let importer = Arc::clone(importer);
+        Box::pin(async move {
+            let found = Arc::clone(&lookup).find_any(digests.clone()).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            importer.recognise(key).await?;
+            // Also where it was not recognised: by somebody else it may have been, meanwhile.
+            lookup.find_any(digests).await
+        })
     }
 
     /// Judges a request by its key's record: the pure [`admit`], at the present time.

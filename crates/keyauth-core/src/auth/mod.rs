@@ -3,6 +3,7 @@
 mod admission;
 mod authenticator;
 mod background;
+mod dyn_importer;
 mod dyn_limiter;
 mod dyn_lookup;
 mod dyn_meter;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::field::Fields;
-use super::{InvalidInput, NewKey, Problem, Rotation};
+use super::{ImportedSecret, InvalidInput, NewImport, NewKey, Problem, Rotation};
 use crate::record::words;
 use crate::{
     Clock, CustomKeys, DigestScheme, IssuedKey, Key, KeyDigest, KeyHint, KeyId, KeyPrefix, Keyring,
@@ -137,6 +137,38 @@ impl Issuer {
         let (secret, plaintext) = self.secret(&prefix, custom, now)?;
         key.hint = secret.hint.clone();
         Ok(Draft { key, secret, plaintext })
+    }
+
+    /// Makes a key of another system's hash; [`ImportStore::import`](crate::ImportStore::import)
+    /// writes it too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`draft`](Self::draft).
+    pub fn adopt(
+        &self,
+        new: NewKey,
+        secret: ImportedSecret,
+    ) -> Result<(Key, NewImport), StoreError> {
+        let now = self.now();
+        let id = KeyId::generate(now).map_err(StoreError::unavailable)?;
+        let (mut key, _, custom) = new.check(id, &self.keyring, now)?;
+        if custom.is_some() {
+            return Err(
+                InvalidInput::from(Problem::new("custom_key", "has no hash beside it")).into()
+            );
+        }
+        let id = SecretId::generate(now).map_err(StoreError::unavailable)?;
+        let secret = secret.check(id, &self.keyring, now)?;
+        key.hint = secret.hint.clone();
+        Ok((key, secret))
+    }
+
+    /// The secret that an imported hash becomes.
+    pub(crate) fn recognised(&self, id: SecretId, key: &PlaintextKey) -> NewSecret {
+        let (digest, scheme) = self.keyring.digest_new(key.reveal());
+        let hint = KeyHint::of_custom(key.reveal());
+        NewSecret { id, digest, scheme, kind: SecretKind::Custom, hint, created_at: self.now() }
     }
 
     /// The new secret of a rotation, its plaintext, and the end of the old ones.

@@ -3,6 +3,7 @@
 mod directory_update;
 mod field;
 mod guesses;
+mod import;
 mod invalid;
 mod issued;
 mod issuer;
@@ -13,6 +14,7 @@ mod update;
 pub use directory_update::{BoundKeys, GroupUpdate, OwnerUpdate, TenantUpdate};
 pub(crate) use field::Fields;
 pub use guesses::CustomKeyGuesses;
+pub use import::{ImportedSecret, NewImport};
 pub use invalid::{InvalidInput, Problem};
 pub use issued::IssuedKey;
 pub use issuer::{Draft, Issuer, NewSecret, SecretKind};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    CHECKSUM_LEN, CUSTOM_LEN, DigestScheme, KeyDigest, KeyPrefix, Pepper, PresentedKey, SECRET_LEN,
-    base62, checksum::checksum,
+    CHECKSUM_LEN, CUSTOM_LEN, DigestScheme, IMPORTED_LEN, KeyDigest, KeyPrefix, Pepper,
+    PresentedKey, SECRET_LEN, base62, checksum::checksum,
 };
 use crate::{InvalidInput, Problem};
 
@@ -36,6 +36,7 @@ struct Rules {
     peppers: Vec<Pepper>,
     unpeppered: bool,
     custom: bool,
+    imported: bool,
 }
 
 /// What a presented text turned out to be.
@@ -102,6 +103,30 @@ impl Keyring {
         Ok(self.change(|rules| rules.custom = true))
     }
 
+    /// Admits keys that were imported from other systems: 8 to 256 printable ASCII characters
+    /// without spaces that do not begin with a prefix of ours. What is so shaped is looked up; an
+    /// [`Importer`](crate::Importer) recognises it when it is presented for the first time.
+    #[must_use]
+    pub fn with_imported_keys(self) -> Self {
+        self.change(|rules| rules.imported = true)
+    }
+
+    /// Whether keys of other systems are admitted.
+    #[must_use]
+    pub fn accepts_imported_keys(&self) -> bool {
+        self.0.imported
+    }
+
+    /// Whether a text begins with one of our prefixes.
+    pub(crate) fn begins_like_ours(&self, text: &[u8]) -> bool {
+        self.body(text).is_some()
+    }
+
+    /// Whether a text may be a key of another system.
+    pub(crate) fn may_be_imported(&self, text: &[u8]) -> bool {
+        self.0.imported && is_imported(text) && self.body(text).is_none()
+    }
+
     /// The prefix that keys are issued under unless told otherwise.
     #[must_use]
     pub fn default_prefix(&self) -> KeyPrefix {
@@ -133,6 +158,7 @@ impl Keyring {
             Some(body) if is_well_formed(text, body) => Parsed::Key(PresentedKey::new(text)),
             Some(_) => Parsed::Malformed,
             None if self.0.custom && is_custom(text) => Parsed::Key(PresentedKey::new(text)),
+            None if self.0.imported && is_imported(text) => Parsed::Key(PresentedKey::new(text)),
             None => Parsed::Foreign,
         }
     }
@@ -222,6 +248,10 @@ fn is_well_formed(text: &[u8], body: &[u8]) -> bool {
 fn is_custom(text: &[u8]) -> bool {
     CUSTOM_LEN.contains(&text.len())
         && text.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+fn is_imported(text: &[u8]) -> bool {
+    IMPORTED_LEN.contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod base62;
 mod checksum;
 mod digest;
 mod hint;
+mod imported;
 mod keyring;
 mod pepper;
 mod plaintext;
@@ -17,6 +18,8 @@ mod presented;
 
 pub use digest::{DigestScheme, KeyDigest};
 pub use hint::KeyHint;
+pub(crate) use imported::PREFIX_LEN;
+pub use imported::{HashAlgorithm, ImportedHash, InvalidImportedHash};
 pub use keyring::{Keyring, Parsed};
 pub use pepper::Pepper;
 pub use plaintext::PlaintextKey;
@@ -27,5 +30,7 @@ pub use presented::PresentedKey;
 pub(crate) const SECRET_LEN: usize = 43;
 /// Characters of the checksum part: 62 to the 6th is above 2 to the 32nd.
 pub(crate) const CHECKSUM_LEN: usize = 6;
+/// The shortest and the longest imported key, in characters.
+pub(crate) const IMPORTED_LEN: std::ops::RangeInclusive<usize> = 8..=256;
 /// The shortest and the longest custom key, in characters.
 pub(crate) const CUSTOM_LEN: std::ops::RangeInclusive<usize> = 16..=128;

@@ -4,7 +4,10 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::{CHECKSUM_LEN, KeyPrefix, SECRET_LEN, base62, checksum::checksum};
+use super::{
+    CHECKSUM_LEN, ImportedHash, KeyDigest, KeyPrefix, PresentedKey, SECRET_LEN, base62,
+    checksum::checksum,
+};
 
 /// A whole key in the clear.
 ///
@@ -57,6 +60,18 @@ impl PlaintextKey {
             text.push(char::from(character));
         }
         Ok(Self(text))
+    }
+
+    /// All that may find the hash of this key, where it was imported: digests of its beginnings, and
+    /// behind them those of hashes of the whole.
+    #[must_use]
+    pub fn import_lookups(&self) -> Vec<KeyDigest> {
+        ImportedHash::lookups(self.0.as_bytes())
+    }
+
+    /// A copy of what was presented, for as long as it takes to recognise it.
+    pub(crate) fn presented(key: PresentedKey<'_>) -> Option<Self> {
+        std::str::from_utf8(key.as_bytes()).ok().map(Self::custom)
     }
 
     /// A key whose text somebody else has chosen and somebody else has checked.

@@ -299,6 +299,22 @@ impl State {
         found(self.groups.get(&(tenant.clone(), group.clone())))
     }
 
+    /// Adds a key, and its owner where that is new, or was deleted.
+    pub(super) fn insert_key(&mut self, key: &Key) -> Result<(), StoreError> {
+        self.require_tenant(&key.tenant)?;
+        if let Some(group) = &key.group {
+            self.require_binding(key, group, key.created_at)?;
+        }
+        self.require_room(&key.tenant, &key.owner)?;
+        let name = (key.tenant.clone(), key.owner.clone());
+        if self.deleted_owners.remove(&name) || !self.owners.contains_key(&name) {
+            self.set_owner(&Owner::new(key.tenant.clone(), key.owner.clone()));
+        }
+        self.note_key(None, key);
+        self.keys.insert(key.id, key.clone());
+        Ok(())
+    }
+
     /// Takes owners off lists, and their subscriptions away.
     fn leave(&mut self, leaves: impl Fn(&Relation) -> bool) {
         let members: Vec<_> = self.members.extract_if(.., |member| leaves(member)).collect();

@@ -3,6 +3,7 @@
 mod audit;
 mod directory;
 mod feed;
+mod imports;
 mod ledger;
 mod state;
 
@@ -16,7 +17,7 @@ use state::{Secret, State};
 use crate::{
     Actor, Change, ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyOrder, KeyPatch,
     KeyPosition, KeyQuery, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret,
-    Owner, Patch, Peek, StoreError, Subject, Timestamp,
+    Patch, Peek, StoreError, Subject, Timestamp,
 };
 
 /// A store that forgets everything with the process: for tests, and to read what the
@@ -107,21 +108,11 @@ impl KeyStore for MemoryStore {
 
     async fn insert(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
         self.change(|state| {
-            state.require_tenant(&key.tenant)?;
-            if let Some(group) = &key.group {
-                state.require_binding(key, group, key.created_at)?;
-            }
-            state.require_room(&key.tenant, &key.owner)?;
             state.require_new_secret(&key.tenant, &key.owner, secret)?;
-            let name = (key.tenant.clone(), key.owner.clone());
-            if state.deleted_owners.remove(&name) || !state.owners.contains_key(&name) {
-                state.set_owner(&Owner::new(key.tenant.clone(), key.owner.clone()));
-            }
+            state.insert_key(key)?;
             let first = Secret { id: secret.id, key: key.id, ends_at: None };
-            state.note_key(None, key);
             state.note_secret((&key.tenant, key.id), None, Some(&first));
             state.secrets.insert(secret.digest, first);
-            state.keys.insert(key.id, key.clone());
             state.history.push(Change::NewSecret(secret.digest));
             Ok(())
         })
@@ -200,7 +191,10 @@ impl KeyStore for MemoryStore {
             state.note_key(Some(&old), &removed);
             state.keys.remove(&key.id);
             let secrets = state.secrets.extract_if(|_, secret| secret.key == key.id);
-            for (_, secret) in secrets.collect::<Vec<_>>() {
+            let mut secrets: Vec<_> = secrets.map(|(_, secret)| secret).collect();
+            let imported = state.imported.extract_if(.., |imported| imported.secret.key == key.id);
+            secrets.extend(imported.map(|imported| imported.secret));
+            for secret in secrets {
                 state.note_secret((&key.tenant, key.id), Some(&secret), None);
             }
             state.raise(Subject::Key(key.id));
@@ -218,7 +212,9 @@ impl KeyStore for MemoryStore {
             let Key { id, owner, .. } = state.live_key_mut(key)?.clone();
             state.require_new_secret(&key.tenant, &owner, secret)?;
             let mut ended = Vec::new();
-            for old in state.secrets.values_mut().filter(|old| old.key == id) {
+            let imported = state.imported.iter_mut().map(|imported| &mut imported.secret);
+            let secrets = state.secrets.values_mut().chain(imported);
+            for old in secrets.filter(|old| old.key == id) {
                 let before = old.clone();
                 old.ends_at = Some(match old.ends_at {
                     None => old_ends_at,

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use super::audit::Audit;
 use super::feed::History;
 use crate::{
-    Change, CustomKeyGuesses, Group, GroupAccess, GroupId, Key, KeyDigest, KeyId, KeyRecord,
-    KeyRef, KeyStatus, NewSecret, Origin, Owner, OwnerId, SecretId, SecretKind, StoreError,
-    StoreErrorKind, Subject, Subscription, Tenant, TenantId, Timestamp, Version, Versions,
+    Change, CustomKeyGuesses, Group, GroupAccess, GroupId, ImportedHash, Key, KeyDigest, KeyId,
+    KeyRecord, KeyRef, KeyStatus, NewSecret, Origin, Owner, OwnerId, SecretId, SecretKind,
+    StoreError, StoreErrorKind, Subject, Subscription, Tenant, TenantId, Timestamp, Version,
+    Versions,
 };
 
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct State {
     pub(super) subscriptions: BTreeMap<(TenantId, GroupId, OwnerId), Subscription>,
     pub(super) keys: BTreeMap<KeyId, Key>,
     pub(super) secrets: HashMap<KeyDigest, Secret>,
+    /// Of keys of other systems, until they are presented.
+    pub(super) imported: Vec<Imported>,
     /// When owners have chosen custom keys that were in use.
     pub(super) guesses: HashMap<(TenantId, OwnerId), Vec<Timestamp>>,
     /// Records that were looked up since the last change of anything.
@@ -42,6 +45,13 @@ pub(super) struct Secret {
     pub(super) ends_at: Option<Timestamp>,
 }
 
+#[derive(Debug)]
+pub(super) struct Imported {
+    pub(super) lookup: KeyDigest,
+    pub(super) hash: ImportedHash,
+    pub(super) secret: Secret,
+}
+
 impl State {
     /// The default tenant and owner.
     pub(super) fn new() -> Self {
@@ -56,6 +66,7 @@ impl State {
             subscriptions: BTreeMap::new(),
             keys: BTreeMap::new(),
             secrets: HashMap::new(),
+            imported: Vec::new(),
             guesses: HashMap::new(),
             records: HashMap::new(),
             version: Version::ZERO,

@@ -6,6 +6,7 @@ mod directory;
 mod feed;
 mod guard;
 mod hints;
+mod imports;
 mod key_query;
 mod ledger;
 mod limiter;
@@ -29,6 +30,7 @@ pub use feed::{
 };
 pub use guard::Guard;
 pub use hints::Hints;
+pub use imports::{ImportStore, Importer};
 pub use key_query::{KeyOrder, KeyPosition, KeyQuery};
 pub use ledger::{
     BudgetState, ChargedBudget, Ledger, LedgerError, LedgerErrorKind, NewCharge, Reserved, Settled,

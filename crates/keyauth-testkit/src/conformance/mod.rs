@@ -3,6 +3,7 @@
 pub mod audit_log;
 pub mod change_feed;
 mod clock;
+pub mod import_store;
 pub mod key_store;
 pub mod ledger;
 pub mod limiter;
@@ -118,6 +119,31 @@ macro_rules! audit_log_conformance {
             let (bench, issuer) = $crate::conformance::key_store::Bench::new();
             let (store, _guard) = $open(issuer).await;
             $crate::conformance::audit_log::$case(bench, store).await;
+        }
+    )*};
+}
+
+/// Runs the conformance suite of [`ImportStore`](keyauth_core::ImportStore) against a store that
+/// is a [`Directory`](keyauth_core::Directory) too, one test a case.
+///
+/// It takes the same function as [`key_store_conformance!`](crate::key_store_conformance).
+#[macro_export]
+macro_rules! import_store_conformance {
+    ($open:path) => {
+        $crate::import_store_conformance! { $open:
+            imported_keys_are_known_once_they_are_presented,
+            imported_secrets_end_like_any_others,
+            what_cannot_be_imported_is_named,
+            few_slow_hashes_begin_alike,
+            many_may_be_the_first,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (bench, issuer) = $crate::conformance::import_store::bench();
+            let (store, _guard) = $open(issuer).await;
+            $crate::conformance::import_store::$case(bench, store).await;
         }
     )*};
 }

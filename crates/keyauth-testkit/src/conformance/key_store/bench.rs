@@ -24,12 +24,15 @@ impl Bench {
         (Self { clock }, issuer)
     }
 
-    pub(super) fn auth<S: KeyStore + Clone + 'static>(&self, store: &S) -> Authenticator {
+    pub(in crate::conformance) fn auth<S: KeyStore + Clone + 'static>(
+        &self,
+        store: &S,
+    ) -> Authenticator {
         Authenticator::new(store.clone()).with_clock(Arc::clone(&self.clock) as _)
     }
 
     /// The decision about a key, without any facts.
-    pub(super) async fn decide<S>(&self, store: &S, key: &str) -> Result<(), Denial>
+    pub(in crate::conformance) async fn decide<S>(&self, store: &S, key: &str) -> Result<(), Denial>
     where
         S: KeyStore + Clone + 'static,
     {
@@ -52,7 +55,7 @@ impl Bench {
     }
 }
 
-pub(super) fn keyring() -> Keyring {
+pub(in crate::conformance) fn keyring() -> Keyring {
     let prefix = KeyPrefix::new("sk_live").expect("a prefix");
     let pepper = Pepper::new(1, [1; 32]).expect("a pepper");
     let keyring = Keyring::new().with_prefix(prefix).with_pepper(pepper);
@@ -60,7 +63,7 @@ pub(super) fn keyring() -> Keyring {
 }
 
 #[track_caller]
-pub(super) fn check_kind<T: std::fmt::Debug>(
+pub(in crate::conformance) fn check_kind<T: std::fmt::Debug>(
     outcome: Result<T, StoreError>,
     expected: &StoreErrorKind,
 ) {
@@ -69,7 +72,10 @@ pub(super) fn check_kind<T: std::fmt::Debug>(
 
 /// Asserts that input was refused, with problems of exactly these fields.
 #[track_caller]
-pub(super) fn check_problems<T: std::fmt::Debug>(outcome: Result<T, StoreError>, fields: &[&str]) {
+pub(in crate::conformance) fn check_problems<T: std::fmt::Debug>(
+    outcome: Result<T, StoreError>,
+    fields: &[&str],
+) {
     let error = outcome.expect_err("must be refused");
     let StoreErrorKind::InvalidInput(input) = error.kind() else { panic!("{error:?}") };
     let found: Vec<_> = input.problems().iter().map(|problem| problem.field()).collect();
