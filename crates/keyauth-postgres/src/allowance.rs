@@ -98,15 +98,15 @@ pub(crate) async fn ensure_owner(
     let owner = sqlx::query_scalar(owner).bind(key.tenant.as_str()).bind(key.owner.as_str());
     let deleted: Option<bool> =
         owner.fetch_optional(&mut *connection).await.map_err(StoreError::unavailable)?;
-    let statement = match deleted {
-        Some(false) => return Ok(()),
-        Some(true) => schema.sql(
-            "UPDATE keyauth.owners SET status = 'active', deleted_at = NULL \
-             WHERE tenant = $1 AND id = $2",
-        ),
-        None => schema
-            .sql("INSERT INTO keyauth.owners (tenant, id) VALUES ($1, $2) ON CONFLICT DO NOTHING"),
-    };
+    if deleted == Some(false) {
+        return Ok(());
+    }
+    // Held from here on, also where somebody else has made it meanwhile.
+    let statement = schema.sql(
+        "INSERT INTO keyauth.owners (tenant, id) VALUES ($1, $2) \
+         ON CONFLICT (tenant, id) DO UPDATE SET status = 'active', deleted_at = NULL \
+         WHERE owners.deleted_at IS NOT NULL",
+    );
     let statement = sqlx::query(statement).bind(key.tenant.as_str()).bind(key.owner.as_str());
     execute(connection, statement).await
 }

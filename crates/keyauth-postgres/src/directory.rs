@@ -134,8 +134,9 @@ impl Directory for PostgresStore {
         group: &GroupId,
         bound: BoundKeys,
     ) -> Result<u64, StoreError> {
+        let now = self.issuer().now();
         change_with!(self, |connection| {
-            delete_group(connection, self.schema(), (tenant, group), bound).await
+            delete_group(connection, self.schema(), (tenant, group), bound, now).await
         })
     }
 

@@ -106,6 +106,7 @@ pub(crate) async fn delete_group(
     schema: &Schema,
     (tenant, group): (&TenantId, &GroupId),
     bound: BoundKeys,
+    now: Timestamp,
 ) -> Result<u64, StoreError> {
     // Whoever is binding a key to it, and made sure of it, is waited for.
     let held = schema.sql("SELECT FROM keyauth.groups WHERE tenant = $1 AND id = $2 FOR UPDATE");
@@ -124,13 +125,14 @@ pub(crate) async fn delete_group(
     if keys > 0 && bound == BoundKeys::Refuse {
         return Err(StoreErrorKind::InUse { keys }.into());
     }
-    for statement in [
-        "UPDATE keyauth.keys SET group_id = NULL WHERE tenant = $1 AND group_id = $2",
-        "DELETE FROM keyauth.groups WHERE tenant = $1 AND id = $2",
-    ] {
-        let statement = sqlx::query(schema.sql(statement));
-        execute(connection, statement.bind(tenant.as_str()).bind(group.as_str())).await?;
-    }
+    let detach = schema.sql(
+        "UPDATE keyauth.keys SET group_id = NULL, updated_at = $3 \
+         WHERE tenant = $1 AND group_id = $2",
+    );
+    let detach = sqlx::query(detach).bind(tenant.as_str()).bind(group.as_str()).bind(PgTime(now));
+    execute(connection, detach).await?;
+    let delete = schema.sql("DELETE FROM keyauth.groups WHERE tenant = $1 AND id = $2");
+    execute(connection, sqlx::query(delete).bind(tenant.as_str()).bind(group.as_str())).await?;
     Ok(keys)
 }
 

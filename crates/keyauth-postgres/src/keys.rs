@@ -76,10 +76,10 @@ pub(crate) async fn insert_key(
     schema: &Schema,
     key: &Key,
 ) -> Result<(), StoreError> {
+    ensure_owner(connection, schema, key).await?;
     if let Some(group) = &key.group {
         require_binding(connection, schema, key, group, key.created_at).await?;
     }
-    ensure_owner(connection, schema, key).await?;
     require_room(connection, schema, key).await?;
     let statement = schema.sql(
         "INSERT INTO keyauth.keys (id, tenant, owner, group_id, name, hint, status, scopes, \

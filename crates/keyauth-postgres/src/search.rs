@@ -1,6 +1,6 @@
 //! Finding keys among many.
 
-use keyauth_core::{GroupId, KeyOrder, KeyPosition, KeyQuery, OwnerId};
+use keyauth_core::{KeyOrder, KeyPosition, KeyQuery};
 use sqlx::QueryBuilder;
 use sqlx::postgres::Postgres;
 
@@ -35,10 +35,10 @@ fn list_from(keys: String, query: &KeyQuery) -> QueryBuilder<Postgres> {
     let mut list = QueryBuilder::new(keys);
     list.push_bind(query.tenant.as_str().to_owned());
     if let Some(owner) = &query.owner {
-        list.push(" AND k.owner = ").push_bind(String::from(OwnerId::clone(owner)));
+        list.push(" AND k.owner = ").push_bind(owner.as_str().to_owned());
     }
     if let Some(group) = &query.group {
-        list.push(" AND k.group_id = ").push_bind(String::from(GroupId::clone(group)));
+        list.push(" AND k.group_id = ").push_bind(group.as_str().to_owned());
     }
     if let Some(status) = query.status {
         list.push(" AND k.status = ").push_bind(status.as_str());

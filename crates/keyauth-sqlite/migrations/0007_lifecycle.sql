@@ -15,7 +15,7 @@ END;
 DROP INDEX keys_by_tenant;
 DROP INDEX keys_by_owner;
 CREATE INDEX keys_by_tenant ON keys (tenant, id) WHERE deleted_at IS NULL;
-CREATE INDEX keys_by_owner ON keys (tenant, owner, id) WHERE deleted_at IS NULL;
+CREATE INDEX keys_by_owner ON keys (tenant, owner, id);
 CREATE INDEX keys_by_group ON keys (tenant, group_id, id) WHERE group_id IS NOT NULL;
 CREATE INDEX keys_by_status ON keys (tenant, status, id) WHERE deleted_at IS NULL;
 CREATE INDEX keys_by_name ON keys (tenant, name, id) WHERE deleted_at IS NULL;
@@ -44,7 +44,8 @@ CREATE TABLE audit (
     at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)),
     -- Whoever the application says has asked for it; nobody, where it was done by hand.
     actor TEXT CHECK (length(actor) BETWEEN 1 AND 128 AND actor NOT GLOB '*[^!-~]*'),
-    tenant TEXT NOT NULL,
+    -- Of nobody, where a budget is of none of them.
+    tenant TEXT,
     -- To whom it belongs: secrets to their key, memberships and subscriptions to their owner.
     kind TEXT NOT NULL CHECK (kind IN ('everything', 'tenant', 'owner', 'group', 'key')),
     -- The name of a tenant, owner or group; a key's id in 32 hexadecimal digits.
@@ -63,7 +64,8 @@ CREATE INDEX audit_by_subject ON audit (tenant, kind, subject, id);
 -- Whoever asks for the change that is being made. Empty outside of a transaction.
 CREATE TABLE acting (actor TEXT NOT NULL) STRICT;
 
--- Into it go whole rows, out of it come the columns that differ.
+-- Into it go whole rows, out of it come the columns that differ, and those that name what changed. Of
+-- a secret nothing is told that is not named here.
 CREATE VIEW noted AS SELECT tenant, kind, subject, what, action, before, after FROM audit;
 CREATE TRIGGER note INSTEAD OF INSERT ON noted
 WHEN NEW.before IS NOT NEW.after
@@ -71,34 +73,27 @@ BEGIN
     INSERT INTO audit (actor, tenant, kind, subject, what, action, before, after)
     VALUES (
         (SELECT actor FROM acting), NEW.tenant, NEW.kind, NEW.subject, NEW.what, NEW.action,
-        CASE WHEN NEW.after IS NULL THEN NEW.before ELSE (
-            SELECT json_group_object(key, NEW.before -> fullkey) FROM json_each(NEW.before)
-            WHERE NEW.before -> fullkey IS NOT NEW.after -> fullkey) END,
-        CASE WHEN NEW.before IS NULL THEN NEW.after ELSE (
-            SELECT json_group_object(key, NEW.after -> fullkey) FROM json_each(NEW.after)
-            WHERE NEW.before -> fullkey IS NOT NEW.after -> fullkey) END
+        CASE WHEN NEW.before IS NOT NULL THEN (
+            SELECT json_group_object(key, json(CASE
+                WHEN NEW.what = 'secret'
+                    AND key NOT IN ('id', 'algorithm', 'pepper', 'kind', 'ends_at')
+                THEN '"hidden"' ELSE NEW.before -> fullkey END))
+            FROM json_each(NEW.before)
+            WHERE NEW.after IS NULL OR NEW.before -> fullkey IS NOT NEW.after -> fullkey
+                OR NEW.what = 'secret' AND key = 'id'
+                OR NEW.what IN ('membership', 'subscription') AND key IN ('group_id', 'owner')
+        ) END,
+        CASE WHEN NEW.after IS NOT NULL THEN (
+            SELECT json_group_object(key, json(CASE
+                WHEN NEW.what = 'secret'
+                    AND key NOT IN ('id', 'algorithm', 'pepper', 'kind', 'ends_at')
+                THEN '"hidden"' ELSE NEW.after -> fullkey END))
+            FROM json_each(NEW.after)
+            WHERE NEW.before IS NULL OR NEW.before -> fullkey IS NOT NEW.after -> fullkey
+                OR NEW.what = 'secret' AND key = 'id'
+                OR NEW.what IN ('membership', 'subscription') AND key IN ('group_id', 'owner')
+        ) END
     );
-END;
-
--- What was used is not noted each time; that it was forgiven is.
-CREATE TRIGGER reset_noted AFTER UPDATE ON accounts
-WHEN OLD.began_at IS NOT NULL AND NEW.began_at IS NULL
-    OR OLD.lost > 0 AND NEW.lost = 0 AND NEW.used = OLD.used - OLD.lost
-        AND NEW.began_at = OLD.began_at
-BEGIN
-    INSERT INTO audit (actor, tenant, kind, subject, what, action, before, after)
-    SELECT (SELECT actor FROM acting), NEW.tenant,
-        CASE WHEN kind = 'member' THEN 'owner'
-            WHEN kind IN ('tenant', 'owner', 'group', 'key') THEN kind ELSE 'everything' END,
-        CASE kind WHEN 'member' THEN substr(name, instr(name, ' ') + 1) WHEN 'tenant' THEN NEW.tenant
-            WHEN 'key' THEN replace(name, '-', '') ELSE name END,
-        'budget', 'changed',
-        json_object('budget', OLD.budget, 'period', OLD.period, 'zone', OLD.zone,
-            'used', OLD.used, 'overrun', OLD.overrun, 'lost', OLD.lost),
-        json_object('budget', NEW.budget, 'period', NEW.period, 'zone', NEW.zone,
-            'used', NEW.used, 'overrun', NEW.overrun, 'lost', NEW.lost)
-    FROM (SELECT substr(NEW.subject, 1, instr(NEW.subject || ' ', ' ') - 1) AS kind,
-        substr(NEW.subject, instr(NEW.subject || ' ', ' ') + 1) AS name);
 END;
 
 CREATE TRIGGER tenants_insert_noted AFTER INSERT ON tenants
@@ -154,8 +149,7 @@ BEGIN
         'limits', json(NEW.limits),
         'budgets', json(NEW.budgets),
         'rate_multiplier', NEW.rate_multiplier,
-        'deleted_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.deleted_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.deleted_at % 1000000));
+        'deleted_at', NEW.deleted_at);
 END;
 CREATE TRIGGER owners_update_noted AFTER UPDATE ON owners
 BEGIN
@@ -167,16 +161,14 @@ BEGIN
         'limits', json(OLD.limits),
         'budgets', json(OLD.budgets),
         'rate_multiplier', OLD.rate_multiplier,
-        'deleted_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.deleted_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.deleted_at % 1000000)),
+        'deleted_at', OLD.deleted_at),
     json_object(
         'status', NEW.status,
         'max_keys', NEW.max_keys,
         'limits', json(NEW.limits),
         'budgets', json(NEW.budgets),
         'rate_multiplier', NEW.rate_multiplier,
-        'deleted_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.deleted_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.deleted_at % 1000000));
+        'deleted_at', NEW.deleted_at);
 END;
 CREATE TRIGGER owners_delete_noted AFTER DELETE ON owners
 BEGIN
@@ -188,8 +180,7 @@ BEGIN
         'limits', json(OLD.limits),
         'budgets', json(OLD.budgets),
         'rate_multiplier', OLD.rate_multiplier,
-        'deleted_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.deleted_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.deleted_at % 1000000)),
+        'deleted_at', OLD.deleted_at),
     NULL;
 END;
 
@@ -274,8 +265,7 @@ BEGIN
         'group_id', NEW.group_id,
         'owner', NEW.owner,
         'status', NEW.status,
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.ends_at % 1000000));
+        'ends_at', NEW.ends_at);
 END;
 CREATE TRIGGER subscriptions_update_noted AFTER UPDATE ON subscriptions
 BEGIN
@@ -285,14 +275,12 @@ BEGIN
         'group_id', OLD.group_id,
         'owner', OLD.owner,
         'status', OLD.status,
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.ends_at % 1000000)),
+        'ends_at', OLD.ends_at),
     json_object(
         'group_id', NEW.group_id,
         'owner', NEW.owner,
         'status', NEW.status,
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.ends_at % 1000000));
+        'ends_at', NEW.ends_at);
 END;
 CREATE TRIGGER subscriptions_delete_noted AFTER DELETE ON subscriptions
 BEGIN
@@ -302,8 +290,7 @@ BEGIN
         'group_id', OLD.group_id,
         'owner', OLD.owner,
         'status', OLD.status,
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.ends_at % 1000000)),
+        'ends_at', OLD.ends_at),
     NULL;
 END;
 
@@ -326,14 +313,10 @@ BEGIN
         'limits', json(NEW.limits),
         'budgets', json(NEW.budgets),
         'metadata', json(NEW.metadata),
-        'starts_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.starts_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.starts_at % 1000000),
-        'expires_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.expires_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.expires_at % 1000000),
-        'revoked_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.revoked_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.revoked_at % 1000000),
-        'deleted_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.deleted_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.deleted_at % 1000000));
+        'starts_at', NEW.starts_at,
+        'expires_at', NEW.expires_at,
+        'revoked_at', NEW.revoked_at,
+        'deleted_at', NEW.deleted_at);
 END;
 CREATE TRIGGER keys_update_noted AFTER UPDATE ON keys
 BEGIN
@@ -353,14 +336,10 @@ BEGIN
         'limits', json(OLD.limits),
         'budgets', json(OLD.budgets),
         'metadata', json(OLD.metadata),
-        'starts_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.starts_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.starts_at % 1000000),
-        'expires_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.expires_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.expires_at % 1000000),
-        'revoked_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.revoked_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.revoked_at % 1000000),
-        'deleted_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.deleted_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.deleted_at % 1000000)),
+        'starts_at', OLD.starts_at,
+        'expires_at', OLD.expires_at,
+        'revoked_at', OLD.revoked_at,
+        'deleted_at', OLD.deleted_at),
     json_object(
         'owner', NEW.owner,
         'group_id', NEW.group_id,
@@ -375,14 +354,10 @@ BEGIN
         'limits', json(NEW.limits),
         'budgets', json(NEW.budgets),
         'metadata', json(NEW.metadata),
-        'starts_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.starts_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.starts_at % 1000000),
-        'expires_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.expires_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.expires_at % 1000000),
-        'revoked_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.revoked_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.revoked_at % 1000000),
-        'deleted_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.deleted_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.deleted_at % 1000000));
+        'starts_at', NEW.starts_at,
+        'expires_at', NEW.expires_at,
+        'revoked_at', NEW.revoked_at,
+        'deleted_at', NEW.deleted_at);
 END;
 CREATE TRIGGER keys_delete_noted AFTER DELETE ON keys
 BEGIN
@@ -402,14 +377,10 @@ BEGIN
         'limits', json(OLD.limits),
         'budgets', json(OLD.budgets),
         'metadata', json(OLD.metadata),
-        'starts_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.starts_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.starts_at % 1000000),
-        'expires_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.expires_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.expires_at % 1000000),
-        'revoked_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.revoked_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.revoked_at % 1000000),
-        'deleted_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.deleted_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.deleted_at % 1000000)),
+        'starts_at', OLD.starts_at,
+        'expires_at', OLD.expires_at,
+        'revoked_at', OLD.revoked_at,
+        'deleted_at', OLD.deleted_at),
     NULL;
 END;
 
@@ -419,11 +390,12 @@ BEGIN
     SELECT k.tenant, 'key', lower(hex(NEW.key_id)), 'secret', 'created',
     NULL,
     json_object(
+        'id', lower(hex(NEW.id)),
+        'digest', lower(hex(NEW.digest)),
         'algorithm', NEW.algorithm,
         'pepper', NEW.pepper,
         'kind', NEW.kind,
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.ends_at % 1000000))
+        'ends_at', NEW.ends_at)
     FROM keys AS k WHERE k.id = NEW.key_id;
 END;
 CREATE TRIGGER secrets_update_noted AFTER UPDATE ON secrets
@@ -431,17 +403,19 @@ BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
     SELECT k.tenant, 'key', lower(hex(NEW.key_id)), 'secret', 'changed',
     json_object(
+        'id', lower(hex(OLD.id)),
+        'digest', lower(hex(OLD.digest)),
         'algorithm', OLD.algorithm,
         'pepper', OLD.pepper,
         'kind', OLD.kind,
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.ends_at % 1000000)),
+        'ends_at', OLD.ends_at),
     json_object(
+        'id', lower(hex(NEW.id)),
+        'digest', lower(hex(NEW.digest)),
         'algorithm', NEW.algorithm,
         'pepper', NEW.pepper,
         'kind', NEW.kind,
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.ends_at % 1000000))
+        'ends_at', NEW.ends_at)
     FROM keys AS k WHERE k.id = NEW.key_id;
 END;
 CREATE TRIGGER secrets_delete_noted AFTER DELETE ON secrets
@@ -449,11 +423,12 @@ BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
     SELECT k.tenant, 'key', lower(hex(OLD.key_id)), 'secret', 'deleted',
     json_object(
+        'id', lower(hex(OLD.id)),
+        'digest', lower(hex(OLD.digest)),
         'algorithm', OLD.algorithm,
         'pepper', OLD.pepper,
         'kind', OLD.kind,
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.ends_at % 1000000)),
+        'ends_at', OLD.ends_at),
     NULL
     FROM keys AS k WHERE k.id = OLD.key_id;
 END;
@@ -464,8 +439,10 @@ BEGIN
     SELECT k.tenant, 'key', lower(hex(NEW.key_id)), 'secret', 'created',
     NULL,
     json_object(
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.ends_at % 1000000))
+        'id', lower(hex(NEW.id)),
+        'lookup', lower(hex(NEW.lookup)),
+        'hash', NEW.hash,
+        'ends_at', NEW.ends_at)
     FROM keys AS k WHERE k.id = NEW.key_id;
 END;
 CREATE TRIGGER imported_secrets_update_noted AFTER UPDATE ON imported_secrets
@@ -473,11 +450,15 @@ BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
     SELECT k.tenant, 'key', lower(hex(NEW.key_id)), 'secret', 'changed',
     json_object(
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.ends_at % 1000000)),
+        'id', lower(hex(OLD.id)),
+        'lookup', lower(hex(OLD.lookup)),
+        'hash', OLD.hash,
+        'ends_at', OLD.ends_at),
     json_object(
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', NEW.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', NEW.ends_at % 1000000))
+        'id', lower(hex(NEW.id)),
+        'lookup', lower(hex(NEW.lookup)),
+        'hash', NEW.hash,
+        'ends_at', NEW.ends_at)
     FROM keys AS k WHERE k.id = NEW.key_id;
 END;
 CREATE TRIGGER imported_secrets_delete_noted AFTER DELETE ON imported_secrets
@@ -485,8 +466,10 @@ BEGIN
     INSERT INTO noted (tenant, kind, subject, what, action, before, after)
     SELECT k.tenant, 'key', lower(hex(OLD.key_id)), 'secret', 'deleted',
     json_object(
-        'ends_at', strftime('%Y-%m-%dT%H:%M:%S', OLD.ends_at / 1000000, 'unixepoch')
-            || printf('.%06dZ', OLD.ends_at % 1000000)),
+        'id', lower(hex(OLD.id)),
+        'lookup', lower(hex(OLD.lookup)),
+        'hash', OLD.hash,
+        'ends_at', OLD.ends_at),
     NULL
     FROM keys AS k WHERE k.id = OLD.key_id;
 END;

@@ -1,15 +1,16 @@
 //! Who changed what. That is written by triggers, in `migrations/0007_lifecycle.sql`.
 
 use keyauth_core::{
-    Actor, AuditEntry, AuditLog, AuditQuery, GroupId, KeyId, OwnerId, StoreError, Subject,
-    TenantId, Timestamp,
+    AccountName, Actor, AuditEntry, AuditLog, AuditQuery, BudgetAccount, ChargedBudget, GroupId,
+    KeyId, LimitedSubject, OwnerId, StoreError, Subject, TenantId, Timestamp,
 };
-use serde_json::{Map, Value};
-use sqlx::sqlite::{Sqlite, SqliteRow};
+use serde_json::{Map, Value, json};
+use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row};
 
 use crate::SqliteStore;
 use crate::row::DecodeError;
+use crate::statement::execute;
 
 const ENTRIES: &str = "SELECT id, at, actor, tenant, kind, subject, what, action, \
      before, after FROM audit WHERE true";
@@ -82,4 +83,45 @@ fn subject(row: &SqliteRow) -> Result<Subject, DecodeError> {
         "key" => Subject::Key(name.parse::<KeyId>()?),
         other => return Err(format!("a change of unknown kind {other:?}").into()),
     })
+}
+
+/// Notes that what stands of a budget was forgiven. Use is not noted, so no trigger does it.
+pub(crate) async fn note_reset(
+    connection: &mut SqliteConnection,
+    budget: &ChargedBudget,
+    old: &BudgetAccount,
+    new: &BudgetAccount,
+) -> Result<(), StoreError> {
+    if old == new {
+        return Ok(());
+    }
+    let AccountName { tenant, subject: counted, budget: name, period, zone } = budget.account();
+    let of = match &budget.subject {
+        LimitedSubject::Key(_, key) => Subject::Key(*key),
+        LimitedSubject::Member(tenant, _, owner) | LimitedSubject::Owner(tenant, owner) => {
+            Subject::Owner(tenant.clone(), owner.clone())
+        }
+        LimitedSubject::Group(tenant, group) => Subject::Group(tenant.clone(), group.clone()),
+        LimitedSubject::Tenant(tenant) => Subject::Tenant(tenant.clone()),
+        _ => Subject::Everything,
+    };
+    let stands = |account: &BudgetAccount| {
+        json!({
+            "counted": counted, "budget": name, "period": period, "zone": zone,
+            "used": account.used.as_fractions(), "overrun": account.overrun.as_fractions(),
+            "lost": account.lost.as_fractions(),
+        })
+        .to_string()
+    };
+    let (kind, subject) = columns(&of);
+    let statement = sqlx::query(
+        "INSERT INTO audit (actor, tenant, kind, subject, what, action, before, after) \
+         VALUES ((SELECT actor FROM acting), nullif(?, ''), ?, ?, 'budget', 'changed', ?, ?)",
+    )
+    .bind(tenant.as_str())
+    .bind(kind)
+    .bind(subject)
+    .bind(stands(old))
+    .bind(stands(new));
+    execute(connection, statement).await
 }

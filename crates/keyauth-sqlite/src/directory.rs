@@ -135,7 +135,8 @@ impl Directory for SqliteStore {
         bound: BoundKeys,
     ) -> Result<u64, StoreError> {
         let mut transaction = self.begin().await?;
-        let keys = delete_group(&mut transaction, (tenant, group), bound).await?;
+        let now = self.issuer().now();
+        let keys = delete_group(&mut transaction, (tenant, group), bound, now).await?;
         transaction.commit().await?;
         Ok(keys)
     }

@@ -85,6 +85,7 @@ pub(crate) async fn delete_group(
     connection: &mut SqliteConnection,
     (tenant, group): (&TenantId, &GroupId),
     bound: BoundKeys,
+    now: Timestamp,
 ) -> Result<u64, StoreError> {
     read_group(connection, tenant, group).await?;
     let keys = "SELECT count(*) FROM keys \
@@ -95,13 +96,13 @@ pub(crate) async fn delete_group(
     if keys > 0 && bound == BoundKeys::Refuse {
         return Err(StoreErrorKind::InUse { keys }.into());
     }
-    for statement in [
-        "UPDATE keys SET group_id = NULL WHERE tenant = ?1 AND group_id = ?2",
-        "DELETE FROM groups WHERE tenant = ?1 AND id = ?2",
-    ] {
-        let statement = sqlx::query(statement);
-        execute(connection, statement.bind(tenant.as_str()).bind(group.as_str())).await?;
-    }
+    let detach = "UPDATE keys SET group_id = NULL, updated_at = ?3 \
+         WHERE tenant = ?1 AND group_id = ?2";
+    let detach =
+        sqlx::query(detach).bind(tenant.as_str()).bind(group.as_str()).bind(now.as_micros());
+    execute(connection, detach).await?;
+    let delete = sqlx::query("DELETE FROM groups WHERE tenant = ?1 AND id = ?2");
+    execute(connection, delete.bind(tenant.as_str()).bind(group.as_str())).await?;
     Ok(keys)
 }
 

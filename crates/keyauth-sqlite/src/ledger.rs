@@ -12,6 +12,7 @@ use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
 use sqlx::{Row, Transaction};
 
 use crate::SqliteStore;
+use crate::audit_log::note_reset;
 use crate::keys::json;
 use crate::row::{DecodeError, time};
 use crate::statement::{Statement, execute};
@@ -124,10 +125,15 @@ impl SqliteStore {
         let budgets = std::slice::from_ref(budget);
         let accounts = take_out(&mut transaction, budgets, now).await?;
         let accounts = accounts.accounts().map(|(budget, account)| {
-            let mut account = *account;
-            reset(&mut account);
-            (budget.clone(), account)
+            let mut new = *account;
+            reset(&mut new);
+            (budget.clone(), *account, new)
         });
+        let accounts: Vec<_> = accounts.collect();
+        for (budget, old, new) in &accounts {
+            note_reset(&mut transaction, budget, old, new).await?;
+        }
+        let accounts = accounts.into_iter().map(|(budget, _, new)| (budget, new));
         let accounts = ChargedAccounts::new(accounts.collect());
         put_back(&mut transaction, &accounts).await?;
         forgive(&mut transaction, budget, now).await?;

@@ -14,6 +14,9 @@ use crate::{
 const HIDDEN: [&str; 6] =
     ["id", "tenant", "created_at", "updated_at", "last_used_at", "last_used_from"];
 
+/// What names a secret, a place on a list and a subscription.
+const NAMES: [&str; 3] = ["secret", "of_group", "of_owner"];
+
 /// What was noted, and as whose changes those to come are noted.
 #[derive(Debug)]
 pub(super) struct Audit {
@@ -53,9 +56,12 @@ impl State {
         self.note(&new.id, subject, AuditedThing::Tenant, columns(old), columns(Some(new)));
     }
 
-    pub(super) fn note_owner(&mut self, old: Option<&Owner>, new: &Owner) {
-        let subject = Subject::Owner(new.tenant.clone(), new.id.clone());
-        self.note(&new.tenant, subject, AuditedThing::Owner, columns(old), columns(Some(new)));
+    /// Of an owner that was, and is, there or deleted.
+    pub(super) fn note_owner(&mut self, old: Option<(&Owner, Kept)>, new: (&Owner, Kept)) {
+        let (owner, _) = new;
+        let subject = Subject::Owner(owner.tenant.clone(), owner.id.clone());
+        let (old, new) = (old.and_then(kept_columns), kept_columns(new));
+        self.note(&owner.tenant, subject, AuditedThing::Owner, old, new);
     }
 
     pub(super) fn note_group(&mut self, old: Option<&Group>, new: Option<&Group>) {
@@ -66,8 +72,18 @@ impl State {
     }
 
     pub(super) fn note_key(&mut self, old: Option<&Key>, new: &Key) {
-        let subject = Subject::Key(new.id);
-        self.note(&new.tenant, subject, AuditedThing::Key, columns(old), columns(Some(new)));
+        let old = old.map(|old| (old, Kept::There));
+        self.note_kept_key(old, (new, Kept::There));
+    }
+
+    pub(super) fn note_deleted_key(&mut self, old: &Key, new: &Key) {
+        self.note_kept_key(Some((old, Kept::There)), (new, Kept::Deleted));
+    }
+
+    fn note_kept_key(&mut self, old: Option<(&Key, Kept)>, new: (&Key, Kept)) {
+        let (key, _) = new;
+        let (old, new) = (old.and_then(kept_columns), kept_columns(new));
+        self.note(&key.tenant, Subject::Key(key.id), AuditedThing::Key, old, new);
     }
 
     pub(super) fn note_secret(
@@ -82,7 +98,7 @@ impl State {
 
     pub(super) fn note_membership(&mut self, relation: &Relation, was: bool, is: bool) {
         let (tenant, group, owner) = relation;
-        let columns = || json!({ "group": group, "owner": owner });
+        let columns = || json!({ "of_group": group, "of_owner": owner });
         let (old, new) = (was.then(columns), is.then(columns));
         let subject = Subject::Owner(tenant.clone(), owner.clone());
         self.note(tenant, subject, AuditedThing::Membership, old, new);
@@ -96,7 +112,7 @@ impl State {
     ) {
         let columns = |subscription: Subscription| {
             let Subscription { status, ends_at } = subscription;
-            json!({ "group": group, "owner": owner, "status": status, "ends_at": ends_at })
+            json!({ "of_group": group, "of_owner": owner, "status": status, "ends_at": ends_at })
         };
         let (old, new) = (old.map(columns), new.map(columns));
         let subject = Subject::Owner(tenant.clone(), owner.clone());
@@ -118,11 +134,14 @@ impl State {
         };
         let (old, new) = (object(old), object(new));
         let differing = |one: &Map<String, Value>, other: &Map<String, Value>| {
-            let differs = |(name, value): &(&String, &Value)| other.get(*name) != Some(*value);
+            // What names a thing is told whatever differs.
+            let differs = |(name, value): &(&String, &Value)| {
+                NAMES.contains(&name.as_str()) || other.get(*name) != Some(*value)
+            };
             one.iter().filter(differs).map(|(name, value)| (name.clone(), value.clone())).collect()
         };
         let (before, after) = (differing(&old, &new), differing(&new, &old));
-        if before == after {
+        if old == new {
             return;
         }
         self.audit.entries.push(AuditEntry {
@@ -138,6 +157,20 @@ impl State {
             after,
         });
     }
+}
+
+/// Whether what is kept is to be seen.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kept {
+    There,
+    Deleted,
+}
+
+fn kept_columns((value, kept): (&impl Serialize, Kept)) -> Option<Value> {
+    let mut columns = columns(Some(value))?;
+    columns.as_object_mut()?.insert("kept".to_owned(), json!(kept));
+    Some(columns)
 }
 
 /// A tenant, a group and an owner.

@@ -1,7 +1,7 @@
 //! Tenants, owners, groups, and who belongs to which.
 
 use super::MemoryStore;
-use super::audit::Relation;
+use super::audit::{Kept, Relation};
 use super::state::State;
 use crate::{
     BoundKeys, Directory, Group, GroupId, GroupUpdate, Key, KeyStatus, Owner, OwnerId, OwnerUpdate,
@@ -43,8 +43,7 @@ impl Directory for MemoryStore {
         owner.check()?;
         self.change(|state| {
             state.require_tenant(&owner.tenant)?;
-            state.deleted_owners.remove(&(owner.tenant.clone(), owner.id.clone()));
-            state.set_owner(owner);
+            state.set_owner(owner, Kept::There);
             Ok(())
         })
     }
@@ -57,7 +56,7 @@ impl Directory for MemoryStore {
     ) -> Result<Owner, StoreError> {
         self.change(|state| {
             let owner = update.applied_to(state.owner(tenant, owner)?)?;
-            state.set_owner(&owner);
+            state.set_owner(&owner, Kept::There);
             Ok(owner)
         })
     }
@@ -93,8 +92,7 @@ impl Directory for MemoryStore {
             }
             state.leave(|(of, _, who)| of == tenant && who == owner);
             let gone = Owner::new(tenant.clone(), owner.clone());
-            state.set_owner(&Owner { status: Status::Inactive, ..gone });
-            state.deleted_owners.insert((tenant.clone(), owner.clone()));
+            state.set_owner(&Owner { status: Status::Inactive, ..gone }, Kept::Deleted);
             let count = u64::try_from(revoked.len()).unwrap_or(u64::MAX);
             for (old, key) in revoked {
                 state.note_key(Some(&old), &key);
@@ -163,6 +161,7 @@ impl Directory for MemoryStore {
         group: &GroupId,
         bound: BoundKeys,
     ) -> Result<u64, StoreError> {
+        let now = self.issuer.now();
         self.change(|state| {
             state.group(tenant, group)?;
             let is_bound = |key: &Key| {
@@ -178,6 +177,7 @@ impl Directory for MemoryStore {
             for key in state.keys.values_mut().filter(|key| is_bound(key)) {
                 let old = key.clone();
                 key.group = None;
+                key.updated_at = now;
                 detached.push((old, key.clone()));
             }
             for (old, key) in detached {
@@ -307,8 +307,8 @@ impl State {
         }
         self.require_room(&key.tenant, &key.owner)?;
         let name = (key.tenant.clone(), key.owner.clone());
-        if self.deleted_owners.remove(&name) || !self.owners.contains_key(&name) {
-            self.set_owner(&Owner::new(key.tenant.clone(), key.owner.clone()));
+        if self.deleted_owners.contains(&name) || !self.owners.contains_key(&name) {
+            self.set_owner(&Owner::new(key.tenant.clone(), key.owner.clone()), Kept::There);
         }
         self.note_key(None, key);
         self.keys.insert(key.id, key.clone());
@@ -337,10 +337,17 @@ impl State {
         }
     }
 
-    pub(super) fn set_owner(&mut self, owner: &Owner) {
+    pub(super) fn set_owner(&mut self, owner: &Owner, kept: Kept) {
         let name = (owner.tenant.clone(), owner.id.clone());
+        let was = match self.deleted_owners.remove(&name) {
+            true => Kept::Deleted,
+            false => Kept::There,
+        };
         let old = self.owners.insert(name.clone(), owner.clone());
-        self.note_owner(old.as_ref(), owner);
+        self.note_owner(old.as_ref().map(|old| (old, was)), (owner, kept));
+        if matches!(kept, Kept::Deleted) {
+            self.deleted_owners.insert(name.clone());
+        }
         if old.is_some_and(|old| old != *owner) {
             self.raise(Subject::Owner(name.0, name.1));
         }

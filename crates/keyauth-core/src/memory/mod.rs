@@ -188,7 +188,7 @@ impl KeyStore for MemoryStore {
             removed.status = KeyStatus::Revoked;
             removed.revoked_at.get_or_insert(now);
             removed.group = None;
-            state.note_key(Some(&old), &removed);
+            state.note_deleted_key(&old, &removed);
             state.keys.remove(&key.id);
             let secrets = state.secrets.extract_if(|_, secret| secret.key == key.id);
             let mut secrets: Vec<_> = secrets.map(|(_, secret)| secret).collect();

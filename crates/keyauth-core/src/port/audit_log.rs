@@ -9,11 +9,12 @@ use crate::{Actor, InvalidInput, Problem, StoreError, Subject, TenantId, Timesta
 ///
 /// # Contract
 ///
-/// * Every change of tenants, owners, groups, lists, subscriptions, keys, secrets, and of what
-///   stands of a budget other than by use, is noted once, whoever makes it and by whatever way the
-///   store can be written. What changes nothing is not noted, nor what was refused.
+/// * Every change of tenants, owners, groups, lists, subscriptions, keys and secrets is noted once,
+///   whoever makes it and by whatever way the store can be written; and that a ledger was asked to
+///   begin a budget anew, or to give back what was lost of it. What changes nothing is not noted,
+///   nor what was refused.
 /// * No plaintext key is in it, and no digest.
-/// * Nobody who may change keys may change what is noted.
+/// * Where the store knows rights, nobody who may change keys may change what is noted.
 ///
 /// Checked by `keyauth_testkit::audit_log_conformance!`.
 pub trait AuditLog: Send + Sync + Sized {
@@ -75,10 +76,24 @@ impl AuditQuery {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`] of `tenant`, where a subject is asked for without one.
+    /// [`InvalidInput`] of `subject`, where that is of another tenant, or of all; of `tenant`, where
+    /// a subject is asked for without one.
     pub fn check(&self) -> Result<(), InvalidInput> {
-        match (&self.tenant, &self.subject) {
-            (None, Some(_)) => Err(Problem::new("tenant", "is needed beside a subject").into()),
+        let of = match &self.subject {
+            None => return Ok(()),
+            Some(Subject::Key(_)) => None,
+            Some(
+                Subject::Tenant(tenant) | Subject::Owner(tenant, _) | Subject::Group(tenant, _),
+            ) => Some(tenant),
+            Some(Subject::Everything) => {
+                return Err(Problem::new("subject", "is everything; leave it out").into());
+            }
+        };
+        match (&self.tenant, of) {
+            (None, _) => Err(Problem::new("tenant", "is needed beside a subject").into()),
+            (Some(tenant), Some(of)) if tenant != of => {
+                Err(Problem::new("subject", "is another tenant's").into())
+            }
             _ => Ok(()),
         }
     }

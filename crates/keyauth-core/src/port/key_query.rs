@@ -88,7 +88,9 @@ impl KeyQuery {
     /// The keys behind the last one read.
     #[must_use]
     pub fn after(self, last: &Key) -> Self {
-        Self { after: self.order.position(last), ..self }
+        // What has no place in the order is behind all that have one.
+        let end = KeyPosition::Expiry(Timestamp::MAX, last.id);
+        Self { after: Some(self.order.position(last).unwrap_or(end)), ..self }
     }
 
     /// Whether it can be answered without reading more than is asked for: for stores.
@@ -96,8 +98,8 @@ impl KeyQuery {
     /// # Errors
     ///
     /// [`InvalidInput`], where keys of an owner, a group or a status are asked for in another
-    /// order than that of issue, or behind a place in another order, or where a text is longer
-    /// than 256 bytes or has control characters, as no name has.
+    /// order than that of issue, or behind a place that is not in it, or where a beginning is
+    /// longer than 256 bytes or has control characters, as no name has.
     pub fn check(&self) -> Result<(), InvalidInput> {
         let issued = matches!(self.order, KeyOrder::Oldest | KeyOrder::Newest);
         let narrowed = self.owner.is_some() || self.group.is_some() || self.status.is_some();
@@ -109,15 +111,9 @@ impl KeyQuery {
             KeyOrder::Name { prefix } | KeyOrder::Hint { prefix } => prefix,
             KeyOrder::Oldest | KeyOrder::Newest | KeyOrder::Expiry => "",
         };
-        let last = match &self.after {
-            Some(KeyPosition::Text(text, _)) => text,
-            _ => "",
-        };
-        for (field, text) in [("prefix", prefix), ("after", last)] {
-            if text.len() > 256 || text.chars().any(char::is_control) {
-                let message = "must have at most 256 bytes and no control characters";
-                return Err(Problem::new(field, message).into());
-            }
+        if prefix.len() > 256 || prefix.chars().any(char::is_control) {
+            let message = "must have at most 256 bytes and no control characters";
+            return Err(Problem::new("prefix", message).into());
         }
         let fits = match &self.after {
             None => true,
@@ -126,10 +122,14 @@ impl KeyQuery {
                 // Stores begin there, and not with the prefix.
                 matches!(self.order, KeyOrder::Name { .. } | KeyOrder::Hint { .. })
                     && text.starts_with(prefix)
+                    && !text.contains('\0')
             }
-            Some(KeyPosition::Expiry(..)) => self.order == KeyOrder::Expiry,
+            // Databases know no times of long ago.
+            Some(KeyPosition::Expiry(end, _)) => {
+                self.order == KeyOrder::Expiry && end.as_micros() >= 0
+            }
         };
-        if fits { Ok(()) } else { Err(Problem::new("after", "is a place in another order").into()) }
+        if fits { Ok(()) } else { Err(Problem::new("after", "is no place in this order").into()) }
     }
 }
 

@@ -1,12 +1,12 @@
 //! What is noted of changes that nobody asked a store for.
 
 use keyauth_core::{
-    Actor, AuditAction, AuditEntry, AuditLog, AuditQuery, AuditedThing, KeyStore, KeyUpdate,
-    NewKey, Subject,
+    Actor, AuditAction, AuditEntry, AuditLog, AuditQuery, AuditedThing, Budget, BudgetWindow,
+    ChargedBudget, KeyStore, KeyUpdate, Ledger, LimitedSubject, NewKey, Subject,
 };
 use keyauth_postgres::sqlx::{self, AssertSqlSafe};
 
-use super::ledger;
+use super::ledger::{self, reserve, units};
 use super::world::{World, execute};
 
 async fn last(world: &World, count: u16) -> Vec<AuditEntry> {
@@ -50,6 +50,44 @@ async fn statements_by_hand_are_noted_with_who_was_logged_in() {
         assert_eq!((&entry.subject, entry.action), (&Subject::Everything, AuditAction::Deleted));
         assert_eq!(entry.tenant, None);
     }
+}
+
+/// Whoever puts a digest of his own in the place of another has the key; whoever takes another's
+/// place on a list is in the group.
+#[tokio::test]
+async fn what_changes_hands_is_noted() {
+    let world = World::create().await;
+    let key = world.issue(NewKey::named("noted")).await;
+    world.run("UPDATE keyauth.secrets SET digest = sha256('mine')").await;
+    let entries = last(&world, 1).await;
+    assert_eq!(
+        (entries[0].what, &entries[0].subject),
+        (AuditedThing::Secret, &Subject::Key(key.id()))
+    );
+    assert_eq!(entries[0].after.get("digest"), Some(&"hidden".into()), "{entries:?}");
+    assert!(entries[0].after.contains_key("id"), "which one: {entries:?}");
+
+    world
+        .run(
+            "INSERT INTO keyauth.groups (tenant, id) VALUES ('default', 'club'); \
+             INSERT INTO keyauth.owners (tenant, id) VALUES ('default', 'ada'), ('default', 'eve'); \
+             INSERT INTO keyauth.memberships VALUES ('default', 'club', 'ada'); \
+             UPDATE keyauth.memberships SET owner = 'eve'",
+        )
+        .await;
+    let entries = last(&world, 2).await;
+    let mut moved: Vec<_> = entries
+        .iter()
+        .map(|entry| format!("{:?} {:?} {:?}", entry.subject, entry.what, entry.action))
+        .collect();
+    moved.sort();
+    let owner = |id: &str| format!("Owner(TenantId(default), OwnerId({id}))");
+    let expected = [
+        format!("{} Membership Deleted", owner("ada")),
+        format!("{} Membership Created", owner("eve")),
+    ];
+    assert_eq!(moved, expected);
+    assert!(entries.iter().all(|entry| format!("{entry:?}").contains("club")), "{entries:?}");
 }
 
 #[tokio::test]
@@ -102,4 +140,31 @@ async fn that_a_budget_was_reset_is_noted() {
     assert_eq!(reset.actor.as_ref().map(Actor::as_str), Some("ops"));
     assert_eq!(reset.before.get("used"), Some(&1_000_000_000.into()), "ten units");
     assert_eq!(reset.after.get("used"), Some(&0.into()));
+}
+
+/// A window that ends is nobody's doing, and neither is a late settling.
+#[tokio::test]
+async fn what_is_used_is_not_noted() {
+    let world = World::create().await;
+    let store = &world.store;
+    let day = Budget::new(units(10), BudgetWindow::Day);
+    let budget = ChargedBudget { subject: LimitedSubject::Other("nobody".into()), budget: day };
+    let seen = last(&world, 100).await.len();
+    for _ in 0..3 {
+        let charge = reserve(store, &budget, units(10)).await.expect("a window of its own");
+        world.run("UPDATE keyauth.accounts SET ends_at = now() - interval '1 second'").await;
+        store.settle(&charge, units(10)).await.expect("settled");
+        assert_eq!(reserve(store, &budget, units(10)).await, None, "it is of the present window");
+        world.run("UPDATE keyauth.accounts SET ends_at = now() - interval '1 second'").await;
+    }
+    assert_eq!(last(&world, 100).await.len(), seen);
+    // Of a subject that is nobody's, too, it is noted that it was begun anew.
+    let charge = reserve(store, &budget, units(10)).await.expect("room");
+    store.settle(&charge, units(7)).await.expect("settled");
+    store.reset(&budget).await.expect("reset");
+    store.reset(&budget).await.expect("nothing is left to reset");
+    let entries = last(&world, 100).await;
+    assert_eq!(entries.len() - seen, 1, "{entries:?}");
+    assert_eq!((&entries[0].subject, &entries[0].tenant), (&Subject::Everything, &None));
+    assert_eq!(entries[0].before.get("used"), Some(&700_000_000.into()));
 }

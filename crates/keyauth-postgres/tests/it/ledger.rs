@@ -14,7 +14,7 @@ use super::world::{World, execute};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn units(units: i64) -> Amount {
+pub(crate) fn units(units: i64) -> Amount {
     Amount::from_units(units).expect("an amount")
 }
 
@@ -24,7 +24,11 @@ fn budget(window: BudgetWindow) -> ChargedBudget {
 }
 
 /// Reserves, and says what becomes of it.
-async fn reserve(ledger: &impl Ledger, budget: &ChargedBudget, amount: Amount) -> Option<ChargeId> {
+pub(crate) async fn reserve(
+    ledger: &impl Ledger,
+    budget: &ChargedBudget,
+    amount: Amount,
+) -> Option<ChargeId> {
     let key = Issuer::new().draft(NewKey::named("any")).expect("a key").key;
     let charge = NewCharge {
         id: ChargeId::new(key.id.to_string()).expect("an id"),

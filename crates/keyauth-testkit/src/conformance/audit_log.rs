@@ -115,8 +115,15 @@ where
         (Deleted, OfGroup, of_group),
     ];
     check!(store.delete_group(&tenant, &plan, BoundKeys::Detach), gone).expect("deleted");
-    let gone = vec![(Changed, Key, Subject::Key(bound.id())), (Changed, OfOwner, of_owner)];
+    let gone = vec![(Changed, Key, Subject::Key(bound.id())), (Changed, OfOwner, of_owner.clone())];
     check!(store.delete_owner(&tenant, &ada), gone).expect("deleted");
+    // What was revoked, or inactive, before it was deleted was there all the same.
+    let gone =
+        vec![(Changed, Key, Subject::Key(bound.id())), (Deleted, Secret, Subject::Key(bound.id()))];
+    check!(store.delete(&bound), gone).expect("deleted");
+    let inactive = Owner { status: Status::Inactive, ..Owner::new(tenant.clone(), ada.clone()) };
+    check!(store.put_owner(&inactive), vec![(Changed, OfOwner, of_owner.clone())]).expect("back");
+    check!(store.delete_owner(&tenant, &ada), vec![(Changed, OfOwner, of_owner)]).expect("gone");
     assert_eq!(noted(&store).await.len(), seen, "reading is not noted");
 }
 
@@ -155,6 +162,19 @@ where
         Value::from(renamed.after.clone()),
         json!({ "name": "after", "scopes": ["a", "b"] })
     );
+    let plan = Group::new(TenantId::default(), group("plan"), GroupKind::Subscription);
+    store.put_group(&plan).await.expect("a group");
+    let subscribe = async |subscription| {
+        let (tenant, ada) = (TenantId::default(), owner("ada"));
+        let subscribed = store.put_subscription(&tenant, &plan.id, &ada, subscription).await;
+        subscribed.expect("a subscription");
+    };
+    subscribe(Subscription::open_ended()).await;
+    subscribe(Subscription { status: Status::Inactive, ..Subscription::open_ended() }).await;
+    let last = noted(&store).await;
+    let cancelled = last.first().expect("it was cancelled");
+    let told = format!("{:?} {:?}", cancelled.before, cancelled.after);
+    assert!(told.contains("plan"), "which one: {told}");
     let issued = entries.iter().find(|entry| outline(entry).0 == AuditAction::Created);
     let issued = issued.expect("it was issued");
     assert!(issued.before.is_empty() && !issued.after.is_empty(), "{issued:?}");
@@ -181,7 +201,12 @@ where
         // Of a generated one the hint may be told, which is its beginning.
         assert!(!told.contains(&secret[13..]), "{told}");
     }
-    assert!(!told.contains("digest") && told.contains("noted"), "{told}");
+    // Of no other kind either: a digest has more hexadecimal digits in a row than anything else.
+    let mut longest = 0;
+    for part in told.split(|character: char| !character.is_ascii_hexdigit()) {
+        longest = longest.max(part.len());
+    }
+    assert!((8..=32).contains(&longest), "{longest}: {told}");
 }
 
 /// By tenant and by subject, the latest first, page by page; no tenant's are another's.
@@ -227,4 +252,8 @@ where
     assert_eq!(of(&acme, ada(&acme)).await.len(), 1);
     let nobodys = AuditQuery::last_of_all(1).of(Subject::Key(key.id()));
     store.audit(&nobodys).await.expect_err("a subject needs its tenant");
+    let theirs = AuditQuery::last(own.clone(), 1).of(ada(&acme));
+    store.audit(&theirs).await.expect_err("it is another tenant's");
+    let all = AuditQuery::last(own, 1).of(Subject::Everything);
+    store.audit(&all).await.expect_err("that is no subject");
 }

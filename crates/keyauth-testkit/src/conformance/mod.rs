@@ -50,6 +50,7 @@ macro_rules! key_store_conformance {
             updates_of_the_directory_change_what_they_name,
             keys_are_bound_to_groups_that_are_open_to_their_owner,
             deleted_owners_keys_are_revoked,
+            no_key_outlives_its_owner,
             deleted_groups_are_in_use_or_let_go,
             custom_keys_need_permission_and_are_unique,
             guessing_custom_keys_is_slow,

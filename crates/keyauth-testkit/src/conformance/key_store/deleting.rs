@@ -165,3 +165,38 @@ where
     assert_eq!(delete(BoundKeys::Refuse).await.expect("can be deleted"), 0);
     assert_eq!(bench.decide(&store, bound.reveal()).await, Err(Denial::KeyRevoked));
 }
+
+/// Whoever is issued a key while its owner is deleted has one that is revoked, or an owner that is
+/// there: no key waits for somebody to be called so again.
+pub async fn no_key_outlives_its_owner<S>(_: Bench, store: S)
+where
+    S: KeyStore + Directory + Clone + 'static,
+{
+    let tenant = TenantId::default();
+    for round in 0..20 {
+        let name = format!("owner-{}", round % 3);
+        let issue = || {
+            let (store, name) = (store.clone(), name.clone());
+            tokio::spawn(async move { store.issue(NewKey::named("raced").owner(name)).await })
+        };
+        let delete = || {
+            let (store, tenant, owner) = (store.clone(), tenant.clone(), owner(&name));
+            tokio::spawn(async move { store.delete_owner(&tenant, &owner).await })
+        };
+        let (first, gone, second, again) = tokio::join!(issue(), delete(), issue(), delete());
+        for issued in [first, second] {
+            issued.expect("no panic").expect("a valid key");
+        }
+        for gone in [gone, again] {
+            if let Err(error) = gone.expect("no panic") {
+                assert_eq!(*error.kind(), StoreErrorKind::NotFound, "{error:?}");
+            }
+        }
+        let there = store.owner(&tenant, &owner(&name)).await.is_ok();
+        let of_owner =
+            KeyQuery { owner: Some(owner(&name)), ..KeyQuery::first(tenant.clone(), 99) };
+        let keys = store.keys(&of_owner).await.expect("an answer");
+        let living = keys.iter().filter(|key| key.status != KeyStatus::Revoked).count();
+        assert!(there || living == 0, "{living} keys of an owner that is gone, in round {round}");
+    }
+}

@@ -30,16 +30,17 @@ pub async fn pages_hold_every_key_once<S>(bench: Bench, store: S)
 where
     S: KeyStore + Directory + Clone + 'static,
 {
+    let begin = bench.now();
     let mut issued = Vec::new();
     for name in ["b", "a", "b", "C", "\u{e4}", "a"] {
         bench.clock.advance(Duration::from_millis(1));
-        let number = u32::try_from(issued.len()).expect("a small number");
-        // The later it is issued, the earlier it expires; two never do.
-        let new =
-            NewKey::named(name).custom(&format!("{name:-<20}-{number}").replace('\u{e4}', "z"));
-        let new = match number {
-            0..4 => new.expires_in(Duration::from_secs(10_000) / (number + 1)),
-            _ => new,
+        // Of a custom key of 32 characters the first four are shown: of each two the same.
+        let begins = ["bbbb", "aaaa", "cccc"][issued.len() / 2];
+        let new = NewKey::named(name).custom(&format!("{begins}-{:-<32}", issued.len()));
+        // The later it is issued, the earlier it expires; two at one time, and two never.
+        let new = match [9_000, 8_000, 7_000, 7_000].get(issued.len()) {
+            Some(seconds) => new.expires_at(begin.saturating_add(Duration::from_secs(*seconds))),
+            None => new,
         };
         allow_custom(&store).await;
         issued.push(issue(&store, new).await.id());
@@ -54,8 +55,12 @@ where
     assert_eq!(read(&store, query()).await, issued);
     assert_eq!(read(&store, query().in_order(KeyOrder::Newest)).await, ids(&[5, 4, 3, 2, 1, 0]));
     assert_eq!(read(&store, query().in_order(by_name.clone())).await, ids(&[3, 1, 5, 0, 2, 4]));
-    assert_eq!(read(&store, query().in_order(by_hint)).await.len(), 6);
-    assert_eq!(read(&store, query().in_order(KeyOrder::Expiry)).await, ids(&[3, 2, 1, 0]));
+    assert_eq!(read(&store, query().in_order(by_hint)).await, ids(&[2, 3, 0, 1, 4, 5]));
+    let one = KeyQuery { count: 1, ..query() };
+    assert_eq!(read(&store, one.in_order(KeyOrder::Expiry)).await, ids(&[2, 3, 1, 0]));
+    let never = store.key(&issued[5].into()).await.expect("there");
+    let behind = query().in_order(KeyOrder::Expiry).after(&never);
+    assert_eq!(read(&store, behind).await, [], "it is behind all that expire");
     assert_eq!(read(&store, KeyQuery::first(other, 2)).await.len(), 1);
 
     // Behind one that is no longer there.

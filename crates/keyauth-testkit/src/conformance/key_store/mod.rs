@@ -19,7 +19,7 @@ pub use allowance::{
 pub use bench::Bench;
 pub use deleting::{
     deleted_groups_are_in_use_or_let_go, deleted_keys_are_gone_and_free_their_secret,
-    deleted_owners_keys_are_revoked,
+    deleted_owners_keys_are_revoked, no_key_outlives_its_owner,
 };
 pub use directory::{
     keys_are_bound_to_groups_that_are_open_to_their_owner,
