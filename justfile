@@ -27,6 +27,7 @@ figures:
     KEYAUTH_REVOKES=1000 cargo test -p keyauth-tests --test fleet propagation -- --nocapture
     KEYAUTH_FLOOD=1000000 cargo test --release -p keyauth-cache --test flood -- --nocapture
     KEYAUTH_KEYS=10000,1000000 cargo test -p keyauth-postgres --lib plans -- --nocapture
+    KEYAUTH_IMPORTS=10000 cargo test -p keyauth-tests --test it -- imports --nocapture
     cargo test -p keyauth-cache --test model -- --nocapture
     cargo test -p keyauth-tests --test fleet limits -- --nocapture
     cargo test -p keyauth-tests --test spending -- --nocapture

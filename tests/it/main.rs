@@ -7,6 +7,7 @@ mod architecture;
 mod credentials;
 mod fuzz;
 mod grpc;
+mod imports;
 mod limits;
 mod money;
 mod observed;

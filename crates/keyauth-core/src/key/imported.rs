@@ -26,7 +26,7 @@ const MAX_TEXT: usize = 512;
 /// without salt.
 ///
 /// Read from how these are usually written: `$2b$12$..`, `$argon2id$v=19$m=65536,t=3,p=4$..`, and
-/// hexadecimal digits or base64 for the others.
+/// hexadecimal digits or base64 for the others, `sha512$$` before them or not.
 ///
 /// # Example
 ///
@@ -148,6 +148,14 @@ impl FromStr for ImportedHash {
     fn from_str(text: &str) -> Result<Self, InvalidImportedHash> {
         if text.len() > MAX_TEXT || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidImportedHash("must be at most 512 printable ASCII characters"));
+        }
+        // Django writes the algorithm, and between two signs a salt.
+        if let Some((algorithm @ ("sha256" | "sha512"), hash)) = text.split_once("$$") {
+            let hash = digest(hash)?;
+            return match hash.algorithm.as_str() == algorithm {
+                true => Ok(hash),
+                false => Err(InvalidImportedHash("is not of the length that its algorithm has")),
+            };
         }
         let algorithm = match text.split('$').nth(1) {
             Some("2a" | "2b" | "2y") => {
@@ -287,6 +295,9 @@ mod tests {
         check(&"0A".repeat(64), Some(HashAlgorithm::Sha512));
         check("LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", Some(HashAlgorithm::Sha256));
         check("LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ", Some(HashAlgorithm::Sha256));
+        check(&format!("sha512$${}", "0a".repeat(64)), Some(HashAlgorithm::Sha512));
+        check(&format!("sha512$${}", "0a".repeat(32)), None);
+        check(&format!("sha512$salt${}", "0a".repeat(64)), None);
         for bad in ["", "hello", "$", "$1$abc$def", &"0".repeat(63), "\u{e4}", &"a".repeat(513)] {
             check(bad, None);
         }
