@@ -5,6 +5,7 @@
 mod addresses;
 mod architecture;
 mod credentials;
+mod explained;
 mod fuzz;
 mod grpc;
 mod imports;

@@ -49,7 +49,10 @@ mod time;
 mod usage;
 mod zone;
 
-pub use auth::{Admission, Authenticator, Background, LimitFuture, LimitStep, LookupFuture};
+pub use auth::{
+    Admission, Authenticator, Background, Explained, Explanation, FoundIn, LimitFuture, LimitStep,
+    LookupFuture,
+};
 pub use error::{LookupError, LookupErrorKind, StoreError, StoreErrorKind};
 pub use id::{Actor, BatchId, ChargeId, GroupId, InvalidId, KeyId, OwnerId, SecretId, TenantId};
 pub use issue::{
@@ -64,7 +67,7 @@ pub use key::{
 pub use ledger::{AccountName, BudgetAccount, ChargeStatus, ChargedAccounts};
 pub use memory::{MemoryFeedReader, MemoryLedger, MemoryStore};
 pub use meter::{Answered, Charge, ChargeHold};
-pub use policy::{Denial, RequestFacts, admit};
+pub use policy::{Denial, RequestFacts, Station, StationVerdict, admit, explain};
 pub use port::{
     AuditAction, AuditEntry, AuditLog, AuditQuery, AuditedThing, Beats, BudgetState, CallDetails,
     Change, ChangeFeed, ChangeObserver, ChangeObservers, ChargedBudget, Clock, Continuity,

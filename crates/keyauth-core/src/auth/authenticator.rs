@@ -13,8 +13,9 @@ use super::dyn_meter::DynMeter;
 use super::timekeeper::Timekeeper;
 use crate::{
     Background, CallDetails, Charge, ChargeHold, Clock, Denial, Importer, KeyLookup, KeyRecord,
-    Keyring, LimitDecision, Limited, LimitedCall, Limiter, LookupError, Meter, Parsed, Peek,
-    PlaintextKey, PresentedKey, RequestFacts, SystemClock, TryAcquire, Within, admit,
+    Keyring, LimitDecision, LimitState, Limited, LimitedCall, Limiter, LookupError, Meter, Parsed,
+    Peek, PlaintextKey, PresentedKey, RequestFacts, SystemClock, Timestamp, TryAcquire, Within,
+    admit,
 };
 
 /// A lookup under way; see [`Authenticator::find`].
@@ -272,6 +273,24 @@ impl Authenticator {
         match limiter.try_acquire(&call) {
             TryAcquire::Decided(decision) => LimitStep::Decided(decision),
             TryAcquire::Ask => LimitStep::Ask(Arc::clone(limiter).acquire(call.to_owned())),
+        }
+    }
+
+    /// The time it decides by.
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.time.now()
+    }
+
+    /// How the limits of a record stand.
+    pub(super) async fn limits_of(
+        &self,
+        record: &Arc<KeyRecord>,
+    ) -> Result<Vec<LimitState>, LookupError> {
+        match &self.0.limiter {
+            Some(limiter) if !record.limits.is_empty() => {
+                Arc::clone(limiter).usage(Limited::Key(Arc::clone(record))).await
+            }
+            _ => Ok(Vec::new()),
         }
     }
 

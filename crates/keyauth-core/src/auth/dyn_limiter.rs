@@ -4,16 +4,25 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Background, LimitDecision, LimitedCall, Limiter, LookupError, OwnedCall, TryAcquire};
+use crate::{
+    Background, LimitDecision, LimitState, Limited, LimitedCall, Limiter, LookupError, OwnedCall,
+    TryAcquire,
+};
 
 /// A decision under way; see [`Authenticator::limit`](crate::Authenticator::limit).
 pub type LimitFuture = Pin<Box<dyn Future<Output = Result<LimitDecision, LookupError>> + Send>>;
+
+/// How limits stand, being read.
+pub(super) type LimitStatesFuture =
+    Pin<Box<dyn Future<Output = Result<Vec<LimitState>, LookupError>> + Send>>;
 
 /// [`Limiter`] behind a pointer, so that no type parameter reaches the user's types.
 pub(super) trait DynLimiter: Debug + Send + Sync {
     fn try_acquire(&self, call: &LimitedCall<'_>) -> TryAcquire;
 
     fn acquire(self: Arc<Self>, call: OwnedCall) -> LimitFuture;
+
+    fn usage(self: Arc<Self>, limited: Limited) -> LimitStatesFuture;
 
     fn start(&self) -> Background;
 }
@@ -25,6 +34,10 @@ impl<L: Limiter + 'static> DynLimiter for L {
 
     fn acquire(self: Arc<Self>, call: OwnedCall) -> LimitFuture {
         Box::pin(async move { Limiter::acquire(&*self, call).await })
+    }
+
+    fn usage(self: Arc<Self>, limited: Limited) -> LimitStatesFuture {
+        Box::pin(async move { Limiter::usage(&*self, limited).await })
     }
 
     fn start(&self) -> Background {

@@ -7,6 +7,7 @@ mod dyn_importer;
 mod dyn_limiter;
 mod dyn_lookup;
 mod dyn_meter;
+mod explanation;
 mod timekeeper;
 
 pub use admission::Admission;
@@ -14,3 +15,4 @@ pub use authenticator::{Authenticator, LimitStep, LookupFuture};
 pub use background::Background;
 pub use dyn_limiter::LimitFuture;
 pub(crate) use dyn_meter::DynMeter;
+pub use explanation::{Explained, Explanation, FoundIn};

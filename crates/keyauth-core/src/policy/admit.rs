@@ -1,6 +1,8 @@
 //! The decision about a key that was found.
 
-use super::{Denial, RequestFacts};
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::{Denial, RequestFacts, Station};
 use crate::rule::is_ambiguous;
 use crate::{KeyRecord, KeyStatus, Status, Timestamp};
 
@@ -28,37 +30,68 @@ use crate::{KeyRecord, KeyStatus, Status, Timestamp};
 /// # }
 /// ```
 pub fn admit(record: &KeyRecord, facts: &RequestFacts<'_>, now: Timestamp) -> Result<(), Denial> {
-    let key = &record.key;
-    match key.status {
-        KeyStatus::Active => {}
-        KeyStatus::Disabled => return Err(Denial::KeyDisabled),
-        KeyStatus::Revoked => return Err(Denial::KeyRevoked),
+    match ask(record, facts, now, |_, answer| answer.map_or_else(Break, Continue)) {
+        Continue(()) => Ok(()),
+        Break(denial) => Err(denial),
     }
-    demand(record.owner == Status::Active, Denial::OwnerInactive)?;
-    demand(record.tenant == Status::Active, Denial::TenantInactive)?;
-    match (&key.group, &record.group) {
-        (None, _) => {}
+}
+
+/// Asks every question there is about a key's record, in order, for as long as it goes on: the one
+/// list of them, which deciding and explaining share.
+#[inline]
+pub(super) fn ask<B>(
+    record: &KeyRecord,
+    facts: &RequestFacts<'_>,
+    now: Timestamp,
+    mut answered: impl FnMut(Station, Result<(), Denial>) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    let key = &record.key;
+    answered(Station::Status, status(key.status))?;
+    answered(Station::Owner, demand(record.owner == Status::Active, Denial::OwnerInactive))?;
+    answered(Station::Tenant, demand(record.tenant == Status::Active, Denial::TenantInactive))?;
+    answered(Station::Group, group(record, now))?;
+    let ends = [record.secret_ends_at, key.expires_at];
+    let lives = ends.iter().flatten().all(|end| now < *end);
+    answered(Station::Expiry, demand(lives, Denial::KeyExpired))?;
+    let begun = key.starts_at.is_none_or(|start| start <= now);
+    answered(Station::Start, demand(begun, Denial::KeyNotYetValid))?;
+    let from = key.addresses.admit(facts.address);
+    answered(Station::Address, demand(from, Denial::AddressDenied))?;
+    answered(Station::Endpoint, endpoint(record, facts))?;
+    // A request about no resource is none that resource rules speak of.
+    let about = facts.resource.is_none_or(|name| key.resources.admit(name));
+    answered(Station::Resource, demand(about, Denial::ResourceDenied))?;
+    answered(Station::Scopes, demand(key.scopes.contains_all(facts.scopes), Denial::ScopeDenied))
+}
+
+fn status(status: KeyStatus) -> Result<(), Denial> {
+    match status {
+        KeyStatus::Active => Ok(()),
+        KeyStatus::Disabled => Err(Denial::KeyDisabled),
+        KeyStatus::Revoked => Err(Denial::KeyRevoked),
+    }
+}
+
+fn group(record: &KeyRecord, now: Timestamp) -> Result<(), Denial> {
+    match (&record.key.group, &record.group) {
+        (None, _) => Ok(()),
         (Some(_), Some(group)) => {
             demand(group.status == Status::Active, Denial::GroupInactive)?;
-            group.admit_owner(now)?;
+            group.admit_owner(now)
         }
         // A key is bound to a group of which nothing is known.
-        (Some(_), None) => return Err(Denial::GroupInactive),
+        (Some(_), None) => Err(Denial::GroupInactive),
     }
+}
 
-    let ends = [record.secret_ends_at, key.expires_at];
-    demand(ends.iter().flatten().all(|end| now < *end), Denial::KeyExpired)?;
-    demand(key.starts_at.is_none_or(|start| start <= now), Denial::KeyNotYetValid)?;
-
-    demand(key.addresses.admit(facts.address), Denial::AddressDenied)?;
-    if !key.endpoints.is_empty() {
-        let (method, path) = facts.endpoint.ok_or(Denial::EndpointDenied)?;
-        demand(!is_ambiguous(path), Denial::InvalidRequest)?;
-        demand(key.endpoints.admit(method, path), Denial::EndpointDenied)?;
+fn endpoint(record: &KeyRecord, facts: &RequestFacts<'_>) -> Result<(), Denial> {
+    let endpoints = &record.key.endpoints;
+    if endpoints.is_empty() {
+        return Ok(());
     }
-    // A request about no resource is none that resource rules speak of.
-    demand(facts.resource.is_none_or(|name| key.resources.admit(name)), Denial::ResourceDenied)?;
-    demand(key.scopes.contains_all(facts.scopes), Denial::ScopeDenied)
+    let (method, path) = facts.endpoint.ok_or(Denial::EndpointDenied)?;
+    demand(!is_ambiguous(path), Denial::InvalidRequest)?;
+    demand(endpoints.admit(method, path), Denial::EndpointDenied)
 }
 
 fn demand(holds: bool, otherwise: Denial) -> Result<(), Denial> {

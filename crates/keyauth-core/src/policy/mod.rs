@@ -2,8 +2,10 @@
 
 mod admit;
 mod denial;
+mod explain;
 mod facts;
 
 pub use admit::admit;
 pub use denial::Denial;
+pub use explain::{Station, StationVerdict, explain};
 pub use facts::RequestFacts;
