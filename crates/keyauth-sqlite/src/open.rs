@@ -19,11 +19,11 @@ const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a change waits for those before it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for lookups, each of which is short.
-const READERS: u32 = 4;
+const READ_CONNECTIONS: u32 = 4;
 /// Connections for what limits begin with.
-const SUMMERS: u32 = 1;
+const SUM_CONNECTIONS: u32 = 1;
 /// Connections for reading usage, which may take its time, and how long that waits for one.
-const REPORTERS: u32 = 2;
+const REPORT_CONNECTIONS: u32 = 2;
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait before a new file is tried again that another process is setting up.
 const SETUP_PAUSE: Duration = Duration::from_millis(20);
@@ -48,9 +48,9 @@ impl SqliteStore {
         let write_ahead = options.clone().journal_mode(SqliteJournalMode::Wal);
         let writer = connect(&write_ahead, 1, WRITE_TIMEOUT).await?;
         migrate::run(&writer).await?;
-        let readers = connect(&options, READERS, READ_TIMEOUT).await?;
-        let reports = connect(&options, REPORTERS, REPORT_TIMEOUT).await?;
-        let sums = connect(&options, SUMMERS, READ_TIMEOUT).await?;
+        let readers = connect(&options, READ_CONNECTIONS, READ_TIMEOUT).await?;
+        let reports = connect(&options, REPORT_CONNECTIONS, REPORT_TIMEOUT).await?;
+        let sums = connect(&options, SUM_CONNECTIONS, READ_TIMEOUT).await?;
         Ok(Self::from_parts(Issuer::new(), Pools { readers, reports, sums, writer }))
     }
 
@@ -65,10 +65,10 @@ impl SqliteStore {
         let path = path.as_ref();
         refuse_special(path)?;
         let options = options(path);
-        let readers = connect(&options, READERS, READ_TIMEOUT).await?;
+        let readers = connect(&options, READ_CONNECTIONS, READ_TIMEOUT).await?;
         migrate::check(&readers).await?;
-        let reports = connect(&options, REPORTERS, REPORT_TIMEOUT).await?;
-        let sums = connect(&options, SUMMERS, READ_TIMEOUT).await?;
+        let reports = connect(&options, REPORT_CONNECTIONS, REPORT_TIMEOUT).await?;
+        let sums = connect(&options, SUM_CONNECTIONS, READ_TIMEOUT).await?;
         let writer = connect(&options, 1, WRITE_TIMEOUT).await?;
         Ok(Self::from_parts(Issuer::new(), Pools { readers, reports, sums, writer }))
     }

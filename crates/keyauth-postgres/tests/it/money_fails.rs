@@ -72,23 +72,28 @@ async fn a_charge_that_meets_another_in_a_deadlock_is_made_once() {
         let count = sqlx::query_scalar(waiting);
         count.fetch_one(world.store.pool()).await.expect("a count")
     };
-    while count().await < 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let waits = async {
+        while count().await < 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(MINUTE, waits).await.expect("it waits for a lock");
     let lock_first = lock("min");
     execute(&mut psql, format!("{lock_first}; COMMIT")).await;
     let reserved = reserving.await.expect("no panic").expect("an answer, the second time");
     assert!(matches!(reserved, Reserved::All(_)), "{reserved:?}");
-    let deadlocks: i64 = loop {
-        // Told with a delay.
-        let count = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-        let count = sqlx::query_scalar(count).fetch_one(world.store.pool()).await.expect("a count");
-        if count > 0 {
-            break count;
+    let deadlocks = async {
+        loop {
+            // Told with a delay.
+            let count = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+            let count = sqlx::query_scalar(count).fetch_one(world.store.pool()).await;
+            match count.expect("a count") {
+                0_i64 => tokio::time::sleep(Duration::from_millis(50)).await,
+                count => break count,
+            }
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert_eq!(deadlocks, 1);
+    assert_eq!(tokio::time::timeout(MINUTE, deadlocks).await, Ok(1));
     for state in states(&world.store, &budgets).await {
         assert_eq!((state.used, state.reserved), (Amount::ZERO, one().saturating_add(one())));
     }

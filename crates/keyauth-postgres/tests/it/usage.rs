@@ -160,9 +160,12 @@ async fn what_is_detached_while_somebody_waits_is_missed() {
     let listing = tokio::spawn(async move { listing.0.calls(&listing.1, all, 9).await.map(drop) });
     let waiting = "SELECT count(*) FROM pg_stat_activity \
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while count(store, waiting).await < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let waits = async {
+        while count(store, waiting).await < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waits).await.expect("both wait for a lock");
     execute(&mut psql, "COMMIT").await;
     for waited in [summing, listing] {
         let refused = waited.await.expect("no panic").expect_err("some of it is gone");
