@@ -6,7 +6,7 @@ use std::time::Duration;
 use keyauth_cache::CachedLookup;
 use keyauth_core::{
     Authenticator, ChangeFeed, Clock, Denial, ImportStore, ImportedSecret, Issuer, KeyId, Keyring,
-    NewKey, RequestFacts, SystemClock,
+    LookupErrorKind, NewKey, RequestFacts, SystemClock,
 };
 use keyauth_import::KeyImporter;
 use keyauth_postgres::PostgresStore;
@@ -33,6 +33,40 @@ async fn keys_of_another_system_move_into_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::open(folder.path().join("keys.db")).await.expect("a new file");
     keys_move_into(store.with_issuer(issuer())).await;
+}
+
+/// A balancer spreads a holder's first requests over two instances, each with a cache of its own: what
+/// one has recognised, the other does not refuse for having looked a moment before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_may_be_presented_first_on_two_instances_at_once() {
+    let database = PostgresDatabase::create().await;
+    let mut instances = Vec::new();
+    for _ in 0..2 {
+        let store = PostgresStore::connect(database.url()).await.expect("a server");
+        store.migrate().await.expect("a schema");
+        let store = store.with_issuer(issuer());
+        let auth = Authenticator::new(CachedLookup::new(store.clone()))
+            .with_importer(KeyImporter::new(store.clone()));
+        instances.push((store, auth.start()));
+    }
+    let (store, _) = instances.first().expect("two");
+    for number in 0..40 {
+        let hash = bcrypt::hash(text(number), 4).expect("randomness");
+        let hash = ImportedSecret::new(hash.parse().expect("a hash"));
+        let hash = hash.begins_with(&text(number)[..12]);
+        store.import(NewKey::named("moved"), hash).await.expect("imported");
+        let presented = instances.iter().map(|(_, (auth, _))| {
+            let auth = auth.clone();
+            tokio::spawn(async move { auth.verify(&text(number), &RequestFacts::new()).await })
+        });
+        for presented in presented.collect::<Vec<_>>() {
+            let decision = presented.await.expect("no panic").expect("an answer");
+            assert_eq!(decision.err(), None, "key {number}");
+        }
+    }
+    for (_, (_, background)) in instances {
+        background.shutdown().await;
+    }
 }
 
 fn issuer() -> Issuer {
@@ -84,8 +118,9 @@ where
                 let admitted = loop {
                     match auth.verify(&text(number), &RequestFacts::new()).await {
                         Ok(decision) => break decision.expect("it is the right one"),
-                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                        Err(error) => assert_eq!(error.kind(), LookupErrorKind::Overloaded),
                     }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 };
                 assert_eq!(Some(&admitted.key_id()), ids.get(number));
             }
@@ -93,7 +128,7 @@ where
         .await;
         print(&format!("presented {time}"), keys, clock.uptime() - began);
     }
-    for number in (0..keys).step_by(keys / 10) {
+    for number in (0..keys).step_by(keys.div_ceil(10)) {
         let mut wrong = text(number);
         wrong.pop();
         for _ in 0..2 {

@@ -78,6 +78,10 @@ impl<L: ChangeFeed + 'static> KeyLookup for CachedLookup<L> {
         self.0.find(digest).await
     }
 
+    fn forget_unknown(&self, digest: &KeyDigest) {
+        self.0.unknown.invalidate(digest);
+    }
+
     /// Starts to poll the store's changes. Before the first poll nothing is served from the
     /// cache, and without any each request asks the store.
     fn start(&self) -> Background {

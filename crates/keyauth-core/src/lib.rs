@@ -74,11 +74,11 @@ pub use port::{
     Directory, Exceeded, Exhausted, FeedPage, FeedReader, Guard, Hints, ImportStore, Importer,
     Instance, KeyLookup, KeyOrder, KeyPosition, KeyQuery, KeyStore, LeaseTurn, LeasedFrom, Ledger,
     LedgerError, LedgerErrorKind, LimitDecision, LimitState, Limited, LimitedCall, Limiter, Meter,
-    MeteredCharge, NamedBy, NewCharge, Origin, OwnedCall, Page, Peek, Propagation, Reservation,
-    ReserveDecision, Reserved, SealKey, Seed, Settle, Settled, SharedCache, SharedDecision,
-    SharedEntry, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace, SharedQuestion,
-    SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire, TryReserve,
-    UnusedLease, UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums, UsageTotal,
+    MeteredCharge, NamedBy, NewCharge, Origin, OwnedCall, Page, Peek, Propagation, Recognition,
+    Reservation, ReserveDecision, Reserved, SealKey, Seed, Settle, Settled, SharedCache,
+    SharedDecision, SharedEntry, SharedLease, SharedLeaseQuestion, SharedLimits, SharedPlace,
+    SharedQuestion, SharedVerdict, SilentInstance, Slots, Subject, SystemClock, TryAcquire,
+    TryReserve, UnusedLease, UsageBatch, UsageEvent, UsageLog, UsageReader, UsageSums, UsageTotal,
     WhenAbandoned, Within,
 };
 pub use record::{

@@ -3,37 +3,37 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use argon2::{Argon2, PasswordVerifier};
 use keyauth_core::{
-    HashAlgorithm, ImportStore, ImportedHash, Importer, KeyDigest, LookupError, PlaintextKey,
+    ImportStore, ImportedHash, Importer, KeyDigest, LookupError, PlaintextKey, Recognition,
+    SecretId,
 };
 use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// How long a request waits for the store, and for its turn.
+use crate::verify::verify_slowly;
+
+/// How long a request waits for the store, and for a turn.
 const DEADLINE: Duration = Duration::from_secs(1);
-/// How many may wait for a turn.
-const WAITING: usize = 256;
+/// How many ask the store at once: most of its connections are for others.
+const ASKING: usize = 4;
 /// How many keys are remembered as nobody's, and for how long: whoever presents one again costs
-/// nothing meanwhile, and what is imported meanwhile is known after that.
+/// little meanwhile, and what is imported meanwhile is known after that.
 const REFUSED: u64 = 10_000;
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// What bcrypt looks at, in bytes.
-const BCRYPT_LEN: usize = 72;
 
 /// Verifies keys against the hashes that a store has imported.
 ///
 /// See the [crate docs](crate) for an example. Cloning gives another handle to the same turns.
+#[derive(Clone)]
 pub struct KeyImporter<S> {
     store: S,
+    asking: Arc<Semaphore>,
     turns: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
     refused: Cache<KeyDigest, ()>,
 }
 
@@ -44,7 +44,7 @@ impl<S> KeyImporter<S> {
         Self::of(store, processors.div_ceil(2))
     }
 
-    /// Verifies so many slow hashes at once.
+    /// Verifies the slow hashes of so many keys at once.
     #[must_use]
     pub fn with_at_once(self, count: NonZeroUsize) -> Self {
         Self::of(self.store, count.get())
@@ -52,39 +52,8 @@ impl<S> KeyImporter<S> {
 
     fn of(store: S, count: usize) -> Self {
         let refused = Cache::builder().max_capacity(REFUSED).time_to_live(REFUSED_FOR).build();
-        Self { store, turns: Arc::new(Semaphore::new(count)), waiting: Arc::default(), refused }
-    }
-
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, LookupError> {
-        let _waiting = Waiting::begin(&self.waiting)?;
-        let turn = timeout(DEADLINE, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.map_err(|_| LookupError::overloaded())?;
-        turn.map_err(LookupError::unavailable)
-    }
-
-    async fn verify(
-        &self,
-        key: &Arc<PlaintextKey>,
-        hash: ImportedHash,
-    ) -> Result<bool, LookupError> {
-        if let Some(verified) = hash.verify_fast(key.reveal().as_bytes()) {
-            return Ok(verified);
-        }
-        let (turn, key) = (self.turn().await?, Arc::clone(key));
-        let verified = spawn_blocking(move || {
-            let verified = verify_slowly(key.reveal(), &hash);
-            // Kept until now, also where nobody waits any more.
-            drop(turn);
-            verified
-        });
-        verified.await.map_err(LookupError::unavailable)
-    }
-}
-
-impl<S: Clone> Clone for KeyImporter<S> {
-    fn clone(&self) -> Self {
-        let (turns, waiting) = (Arc::clone(&self.turns), Arc::clone(&self.waiting));
-        Self { store: self.store.clone(), turns, waiting, refused: self.refused.clone() }
+        let (asking, turns) = (Semaphore::new(ASKING), Semaphore::new(count));
+        Self { store, asking: Arc::new(asking), turns: Arc::new(turns), refused }
     }
 }
 
@@ -96,66 +65,96 @@ impl<S> fmt::Debug for KeyImporter<S> {
     }
 }
 
-impl<S: ImportStore> Importer for KeyImporter<S> {
-    async fn recognise(&self, key: PlaintextKey) -> Result<(), LookupError> {
+impl<S: ImportStore + Clone + 'static> Importer for KeyImporter<S> {
+    async fn recognise(&self, key: PlaintextKey) -> Result<Recognition, LookupError> {
         let lookups = key.import_lookups();
         // The last one is of the whole key.
         let whole = lookups.last().copied();
         if whole.is_some_and(|whole| self.refused.contains_key(&whole)) {
-            return Ok(());
+            return Ok(Recognition::Nobodys);
         }
-        let imported = timeout(DEADLINE, self.store.imported(&lookups)).await;
-        let key = Arc::new(key);
-        for (id, hash) in imported.map_err(LookupError::unavailable)?? {
-            let algorithm = hash.algorithm();
-            if self.verify(&key, hash).await? {
-                let recognised = timeout(DEADLINE, self.store.recognise(id, &key)).await;
-                let recognised = recognised.map_err(LookupError::unavailable)?;
-                recognised.map_err(LookupError::unavailable)?;
-                tracing::debug!(
-                    algorithm = algorithm.as_str(),
-                    "an imported key was presented for the first time"
-                );
-                return Ok(());
+        let (slow, fast): (Vec<_>, _) =
+            self.imported(&lookups).await?.into_iter().partition(is_slow);
+        for (id, hash) in fast {
+            if hash.verify_fast(key.reveal().as_bytes()) == Some(true) {
+                self.recognised(id, &key, &hash).await?;
+                return Ok(Recognition::LookAgain);
             }
         }
-        if let Some(whole) = whole {
+        let recognised = match slow.is_empty() {
+            true => false,
+            false => {
+                let turn = turn(&self.turns).await?;
+                let (importer, key) = (self.clone(), Arc::new(key));
+                // In a task of its own: whoever goes away has paid for the most of it, and must not
+                // have to pay again.
+                let verified =
+                    tokio::spawn(async move { importer.verify(&lookups, key, turn).await });
+                verified.await.map_err(LookupError::unavailable)??
+            }
+        };
+        if let Some(whole) = whole.filter(|_| !recognised) {
             self.refused.insert(whole, ());
         }
+        // Also where it was not: somebody else may have recognised it before the store was asked.
+        Ok(Recognition::LookAgain)
+    }
+}
+
+impl<S: ImportStore + Clone + 'static> KeyImporter<S> {
+    /// Tries the slow hashes that are still there: whoever had the turn before may have presented
+    /// the same key.
+    async fn verify(
+        &self,
+        lookups: &[KeyDigest],
+        key: Arc<PlaintextKey>,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<bool, LookupError> {
+        for (id, hash) in self.imported(lookups).await?.into_iter().filter(is_slow) {
+            let presented = Arc::clone(&key);
+            let verified = spawn_blocking(move || {
+                let verified = verify_slowly(presented.reveal(), &hash);
+                verified.map(|verified| verified.then_some(hash))
+            });
+            let verified = verified.await.map_err(LookupError::unavailable)?;
+            if let Some(hash) = verified.map_err(LookupError::unavailable)? {
+                self.recognised(id, &key, &hash).await?;
+                return Ok(true);
+            }
+        }
+        drop(turn);
+        Ok(false)
+    }
+
+    async fn imported(
+        &self,
+        lookups: &[KeyDigest],
+    ) -> Result<Vec<(SecretId, ImportedHash)>, LookupError> {
+        let _asking = turn(&self.asking).await?;
+        let imported = timeout(DEADLINE, self.store.imported(lookups)).await;
+        imported.map_err(LookupError::unavailable)?
+    }
+
+    async fn recognised(
+        &self,
+        id: SecretId,
+        key: &PlaintextKey,
+        hash: &ImportedHash,
+    ) -> Result<(), LookupError> {
+        let recognised = timeout(DEADLINE, self.store.recognise(id, key)).await;
+        let recognised = recognised.map_err(LookupError::unavailable)?;
+        recognised.map_err(LookupError::unavailable)?;
+        let algorithm = hash.algorithm().as_str();
+        tracing::debug!(algorithm, "an imported key was presented for the first time");
         Ok(())
     }
 }
 
-/// A hash that cannot be verified is not that of the key: it was read when it was imported.
-fn verify_slowly(key: &str, hash: &ImportedHash) -> bool {
-    match hash.algorithm() {
-        HashAlgorithm::Bcrypt => {
-            // A longer one could be anybody's that begins so.
-            key.len() <= BCRYPT_LEN && bcrypt::verify(key, hash.as_str()).unwrap_or_default()
-        }
-        HashAlgorithm::Argon2 => {
-            Argon2::default().verify_password(key.as_bytes(), hash.as_str()).is_ok()
-        }
-        _ => false,
-    }
+fn is_slow((_, hash): &(SecretId, ImportedHash)) -> bool {
+    hash.algorithm().is_slow()
 }
 
-/// A place among those who wait.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a AtomicUsize) -> Result<Self, LookupError> {
-        let place = Self(waiting);
-        if waiting.fetch_add(1, Ordering::Relaxed) < WAITING {
-            Ok(place)
-        } else {
-            Err(LookupError::overloaded())
-        }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, LookupError> {
+    let turn = timeout(DEADLINE, Arc::clone(turns).acquire_owned()).await;
+    turn.map_err(|_| LookupError::overloaded())?.map_err(LookupError::unavailable)
 }

@@ -30,9 +30,10 @@
 //! * A slow hash is verified off the threads that serve requests, by few at once; who would wait
 //!   for longer than a second has no answer, and is not told no.
 //! * What is remembered is the digest of the whole key, never of its beginning.
-//! * bcrypt looks at 72 bytes and no further, so no longer key is taken for one of its hashes.
+//! * bcrypt looks at 72 bytes and no further, so only shorter keys are taken for one of its hashes.
 //! * Nobody is held up whose key is known: only what no cache and no store knows comes here.
 
 mod importer;
+mod verify;
 
 pub use importer::KeyImporter;

@@ -27,18 +27,26 @@ CREATE INDEX keys_by_hint ON keyauth.keys (tenant, hint COLLATE "C", id) WHERE d
 CREATE INDEX keys_by_expiry ON keyauth.keys (tenant, expires_at, id)
     WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
 
--- Hashes of keys of other systems, until each is presented and becomes a secret of that id.
+-- Hashes of keys of other systems, until each is presented and becomes a secret of that id. Then the hash
+-- goes, and its row stays, so that it is not imported again beside its own key.
 CREATE TABLE keyauth.imported_secrets (
     id uuid PRIMARY KEY,
     key_id uuid NOT NULL REFERENCES keyauth.keys (id) ON DELETE CASCADE,
     -- A digest of the hash; of how the key begins, where the hash is a slow one.
     lookup bytea NOT NULL CHECK (octet_length(lookup) = 32),
-    hash text NOT NULL,
+    hash text,
+    -- SHA-256 of it.
+    fingerprint bytea NOT NULL UNIQUE CHECK (octet_length(fingerprint) = 32),
     created_at timestamptz NOT NULL DEFAULT now(),
     -- The first instant it no longer works, where the key was rotated.
     ends_at timestamptz
 );
-CREATE INDEX imported_secrets_by_lookup ON keyauth.imported_secrets (lookup);
+CREATE TRIGGER a_imported_secrets_keep_their_key BEFORE UPDATE ON keyauth.imported_secrets
+FOR EACH ROW WHEN (OLD.key_id <> NEW.key_id OR OLD.id <> NEW.id)
+EXECUTE FUNCTION keyauth.refuse('a secret keeps its id and its key');
+ALTER TABLE keyauth.imported_secrets ENABLE ALWAYS TRIGGER a_imported_secrets_keep_their_key;
+CREATE INDEX imported_secrets_by_lookup ON keyauth.imported_secrets (lookup)
+    WHERE hash IS NOT NULL;
 CREATE INDEX imported_secrets_by_key ON keyauth.imported_secrets (key_id);
 
 -- Who changed what. Only triggers write it, so that nothing is changed without, by hand neither;

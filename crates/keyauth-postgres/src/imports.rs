@@ -1,7 +1,7 @@
 //! Keys of other systems, until they are presented.
 
 use keyauth_core::{
-    ImportStore, ImportedHash, Key, KeyDigest, LookupError, NewImport, NewSecret, SecretId,
+    Change, ImportStore, ImportedHash, Key, KeyDigest, LookupError, NewImport, NewSecret, SecretId,
     StoreError, StoreErrorKind,
 };
 use sqlx::Row;
@@ -12,7 +12,7 @@ use crate::PostgresStore;
 use crate::keys::{insert_key, uuid};
 use crate::row::DecodeError;
 use crate::schema::Schema;
-use crate::statement::{execute, require_tenant};
+use crate::statement::{affected, execute, require_tenant};
 use crate::time::PgTime;
 use crate::transaction::change_with;
 
@@ -24,16 +24,21 @@ impl ImportStore for PostgresStore {
             require_few_alike(connection, schema, secret).await?;
             insert_key(connection, schema, key).await?;
             let statement = schema.sql(
-                "INSERT INTO keyauth.imported_secrets (id, key_id, lookup, hash, created_at) \
-                 VALUES ($1, $2, $3, $4, $5)",
+                "INSERT INTO keyauth.imported_secrets \
+                 (id, key_id, lookup, hash, fingerprint, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (fingerprint) DO NOTHING",
             );
             let statement = sqlx::query(statement)
                 .bind(Uuid::from_bytes(*secret.id.as_bytes()))
                 .bind(uuid(key.id))
                 .bind(secret.lookup.as_bytes().as_slice())
                 .bind(secret.hash.as_str())
+                .bind(secret.fingerprint.as_bytes().as_slice())
                 .bind(PgTime(secret.created_at));
-            execute(connection, statement).await
+            match affected(connection, statement).await? {
+                0 => Err(StoreErrorKind::Taken.into()),
+                _ => Ok(()),
+            }
         })
     }
 
@@ -43,7 +48,7 @@ impl ImportStore for PostgresStore {
     ) -> Result<Vec<(SecretId, ImportedHash)>, LookupError> {
         let found = self
             .schema()
-            .sql("SELECT id, hash FROM keyauth.imported_secrets WHERE lookup = ANY ($1)");
+            .sql("SELECT id, hash FROM keyauth.imported_secrets WHERE lookup = ANY ($1) AND hash IS NOT NULL");
         let lookups: Vec<&[u8]> =
             lookups.iter().map(|lookup| lookup.as_bytes().as_slice()).collect();
         let rows = sqlx::query(found).bind(lookups).fetch_all(self.pool()).await;
@@ -62,13 +67,14 @@ impl ImportStore for PostgresStore {
             let id = Uuid::from_bytes(*secret.id.as_bytes());
             execute(connection, sqlx::query(lock).bind(id)).await?;
             let statement = schema.sql(
-                "WITH gone AS ( \
-                 DELETE FROM keyauth.imported_secrets WHERE id = $1 \
-                 AND NOT EXISTS (SELECT FROM keyauth.secrets WHERE digest = $2) \
+                "WITH presented AS ( \
+                 UPDATE keyauth.imported_secrets SET hash = NULL \
+                 WHERE id = $1 AND hash IS NOT NULL \
                  RETURNING id, key_id, created_at, ends_at) \
                  INSERT INTO keyauth.secrets \
                  (digest, id, key_id, algorithm, pepper, kind, created_at, ends_at) \
-                 SELECT $2, id, key_id, $3, $4, $5, created_at, ends_at FROM gone",
+                 SELECT $2, id, key_id, $3, $4, $5, created_at, ends_at FROM presented \
+                 ON CONFLICT DO NOTHING",
             );
             let statement = sqlx::query(statement)
                 .bind(id)
@@ -77,7 +83,10 @@ impl ImportStore for PostgresStore {
                 .bind(secret.scheme.pepper().map(i32::from))
                 .bind(secret.kind.as_str());
             execute(connection, statement).await
-        })
+        })?;
+        // Whoever finds it done by another instance may not have been told.
+        self.observers().tell(&[Change::NewSecret(secret.digest)]);
+        Ok(())
     }
 }
 
@@ -93,15 +102,14 @@ async fn require_few_alike(
         "SELECT pg_advisory_xact_lock(hashtextextended('keyauth import keyauth. ' || encode($1, 'hex'), 0))",
     );
     execute(connection, sqlx::query(lock).bind(lookup())).await?;
-    let alike = schema.sql("SELECT count(*) FROM keyauth.imported_secrets WHERE lookup = $1");
+    let alike = schema.sql(
+        "SELECT count(*) FROM keyauth.imported_secrets WHERE lookup = $1 AND hash IS NOT NULL",
+    );
     let alike: i64 = sqlx::query_scalar(alike)
         .bind(lookup())
         .fetch_one(connection)
         .await
         .map_err(StoreError::unavailable)?;
-    if !secret.hash.algorithm().is_slow() && alike > 0 {
-        return Err(StoreErrorKind::Taken.into());
-    }
     if usize::try_from(alike).is_ok_and(|alike| alike < PostgresStore::MOST_ALIKE) {
         return Ok(());
     }

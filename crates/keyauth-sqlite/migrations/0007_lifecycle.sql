@@ -23,18 +23,26 @@ CREATE INDEX keys_by_hint ON keys (tenant, hint, id) WHERE deleted_at IS NULL;
 CREATE INDEX keys_by_expiry ON keys (tenant, expires_at, id)
     WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
 
--- Hashes of keys of other systems, until each is presented and becomes a secret of that id.
+-- Hashes of keys of other systems, until each is presented and becomes a secret of that id. Then the hash
+-- goes, and its row stays, so that it is not imported again beside its own key.
 CREATE TABLE imported_secrets (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     key_id BLOB NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
     -- A digest of the hash; of how the key begins, where the hash is a slow one.
     lookup BLOB NOT NULL CHECK (length(lookup) = 32),
-    hash TEXT NOT NULL,
+    hash TEXT,
+    -- SHA-256 of it.
+    fingerprint BLOB NOT NULL UNIQUE CHECK (length(fingerprint) = 32),
     created_at INTEGER NOT NULL,
     -- The first instant it no longer works, where the key was rotated.
     ends_at INTEGER
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX imported_secrets_by_lookup ON imported_secrets (lookup);
+CREATE INDEX imported_secrets_by_lookup ON imported_secrets (lookup) WHERE hash IS NOT NULL;
+CREATE TRIGGER imported_secrets_keep_their_key BEFORE UPDATE OF id, key_id ON imported_secrets
+WHEN OLD.id IS NOT NEW.id OR OLD.key_id IS NOT NEW.key_id
+BEGIN
+    SELECT RAISE(ABORT, 'a secret keeps its id and its key');
+END;
 CREATE INDEX imported_secrets_by_key ON imported_secrets (key_id);
 
 -- Who changed what. Only triggers write it, so that nothing is changed without, by hand neither;

@@ -92,7 +92,7 @@ pub(crate) async fn note_reset(
     old: &BudgetAccount,
     new: &BudgetAccount,
 ) -> Result<(), StoreError> {
-    if old == new {
+    if (old.used, old.overrun, old.lost) == (new.used, new.overrun, new.lost) {
         return Ok(());
     }
     let AccountName { tenant, subject: counted, budget: name, period, zone } = budget.account();

@@ -1,7 +1,7 @@
 //! Keys of other systems, until they are presented.
 
 use keyauth_core::{
-    ImportStore, ImportedHash, Key, KeyDigest, LookupError, NewImport, NewSecret, SecretId,
+    Change, ImportStore, ImportedHash, Key, KeyDigest, LookupError, NewImport, NewSecret, SecretId,
     StoreError, StoreErrorKind,
 };
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
@@ -19,24 +19,28 @@ impl ImportStore for SqliteStore {
         require_few_alike(&mut transaction, secret).await?;
         insert_key(&mut transaction, key).await?;
         let statement = sqlx::query(
-            "INSERT INTO imported_secrets (id, key_id, lookup, hash, created_at) \
-             VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO imported_secrets (id, key_id, lookup, hash, fingerprint, created_at) \
+             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) DO NOTHING",
         )
         .bind(secret.id.as_bytes().as_slice())
         .bind(key.id.as_bytes().as_slice())
         .bind(secret.lookup.as_bytes().as_slice())
         .bind(secret.hash.as_str())
+        .bind(secret.fingerprint.as_bytes().as_slice())
         .bind(secret.created_at.as_micros());
-        execute(&mut transaction, statement).await?;
-        transaction.commit().await
+        match affected(&mut transaction, statement).await? {
+            0 => Err(StoreErrorKind::Taken.into()),
+            _ => transaction.commit().await,
+        }
     }
 
     async fn imported(
         &self,
         lookups: &[KeyDigest],
     ) -> Result<Vec<(SecretId, ImportedHash)>, LookupError> {
-        let mut found =
-            QueryBuilder::<Sqlite>::new("SELECT id, hash FROM imported_secrets WHERE lookup IN (");
+        let mut found = QueryBuilder::<Sqlite>::new(
+            "SELECT id, hash FROM imported_secrets WHERE hash IS NOT NULL AND lookup IN (",
+        );
         let mut separated = found.separated(", ");
         for lookup in lookups {
             separated.push_bind(lookup.as_bytes().to_vec());
@@ -53,18 +57,23 @@ impl ImportStore for SqliteStore {
             "INSERT INTO secrets \
              (digest, id, key_id, algorithm, pepper, kind, created_at, ends_at) \
              SELECT ?2, id, key_id, ?3, ?4, ?5, created_at, ends_at FROM imported_secrets \
-             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM secrets WHERE digest = ?2)",
+             WHERE id = ?1 AND hash IS NOT NULL ON CONFLICT DO NOTHING",
         )
         .bind(secret.id.as_bytes().as_slice())
         .bind(secret.digest.as_bytes().as_slice())
         .bind(secret.scheme.algorithm())
         .bind(secret.scheme.pepper().map(i32::from))
         .bind(secret.kind.as_str());
-        if affected(&mut transaction, statement).await? == 1 {
-            let gone = sqlx::query("DELETE FROM imported_secrets WHERE id = ?");
-            execute(&mut transaction, gone.bind(secret.id.as_bytes().as_slice())).await?;
-        }
-        transaction.commit().await
+        execute(&mut transaction, statement).await?;
+        let presented = sqlx::query(
+            "UPDATE imported_secrets SET hash = NULL WHERE id = ? AND hash IS NOT NULL",
+        );
+        let id = secret.id.as_bytes().as_slice();
+        execute(&mut transaction, presented.bind(id)).await?;
+        transaction.commit().await?;
+        // Whoever finds it done by another process may not have been told.
+        self.observers().tell(&[Change::NewSecret(secret.digest)]);
+        Ok(())
     }
 }
 
@@ -73,14 +82,13 @@ async fn require_few_alike(
     connection: &mut SqliteConnection,
     secret: &NewImport,
 ) -> Result<(), StoreError> {
-    let alike: i64 = sqlx::query_scalar("SELECT count(*) FROM imported_secrets WHERE lookup = ?")
-        .bind(secret.lookup.as_bytes().as_slice())
-        .fetch_one(connection)
-        .await
-        .map_err(StoreError::unavailable)?;
-    if !secret.hash.algorithm().is_slow() && alike > 0 {
-        return Err(StoreErrorKind::Taken.into());
-    }
+    let alike: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM imported_secrets WHERE lookup = ? AND hash IS NOT NULL",
+    )
+    .bind(secret.lookup.as_bytes().as_slice())
+    .fetch_one(connection)
+    .await
+    .map_err(StoreError::unavailable)?;
     if usize::try_from(alike).is_ok_and(|alike| alike < SqliteStore::MOST_ALIKE) {
         return Ok(());
     }

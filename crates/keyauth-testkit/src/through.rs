@@ -32,6 +32,10 @@ impl<S: KeyStore, L: KeyLookup> KeyLookup for Through<S, L> {
         self.lookup.find(digest).await
     }
 
+    fn forget_unknown(&self, digest: &KeyDigest) {
+        self.lookup.forget_unknown(digest);
+    }
+
     fn start(&self) -> Background {
         self.lookup.start()
     }

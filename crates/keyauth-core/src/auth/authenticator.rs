@@ -14,8 +14,8 @@ use super::timekeeper::Timekeeper;
 use crate::{
     Background, CallDetails, Charge, ChargeHold, Clock, Denial, Importer, KeyLookup, KeyRecord,
     Keyring, LimitDecision, LimitState, Limited, LimitedCall, Limiter, LookupError, Meter, Parsed,
-    Peek, PlaintextKey, PresentedKey, RequestFacts, SystemClock, Timestamp, TryAcquire, Within,
-    admit,
+    Peek, PlaintextKey, PresentedKey, Recognition, RequestFacts, SystemClock, Timestamp,
+    TryAcquire, Within, admit,
 };
 
 /// A lookup under way; see [`Authenticator::find`].
@@ -120,7 +120,8 @@ impl Authenticator {
     }
 
     /// Recognises keys of other systems when they are presented for the first time. The keyring must
-    /// [accept them](Keyring::with_imported_keys) too.
+    /// [accept them](Keyring::with_imported_keys) too, and the importer's store must issue by the same
+    /// one: what that digests by another is not found again.
     #[must_use]
     pub fn with_importer(self, importer: impl Importer + 'static) -> Self {
         let inner = Arc::unwrap_or_clone(self.0);
@@ -232,8 +233,13 @@ impl Authenticator {
             if found.is_some() {
                 return Ok(found);
             }
-            importer.recognise(key).await?;
-            // Also where it was not recognised: by somebody else it may have been, meanwhile.
+            if importer.recognise(key).await? == Recognition::Nobodys {
+                return Ok(None);
+            }
+            // What was remembered a moment ago may be from before somebody else recognised it.
+            for digest in &digests {
+                lookup.forget_unknown(digest);
+            }
             lookup.find_any(digests).await
         })
     }

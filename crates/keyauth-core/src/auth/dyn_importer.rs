@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Importer, LookupError, PlaintextKey};
+use crate::{Importer, LookupError, PlaintextKey, Recognition};
 
 /// A presented key being recognised.
-pub(super) type ImportFuture = Pin<Box<dyn Future<Output = Result<(), LookupError>> + Send>>;
+pub(super) type ImportFuture =
+    Pin<Box<dyn Future<Output = Result<Recognition, LookupError>> + Send>>;
 
 /// [`Importer`] behind a pointer, so that no type parameter reaches the user's types.
 pub(super) trait DynImporter: Send + Sync {

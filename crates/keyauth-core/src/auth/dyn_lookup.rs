@@ -9,6 +9,8 @@ use crate::{Background, KeyDigest, KeyLookup, Peek};
 pub(super) trait DynLookup: Send + Sync {
     fn peek(&self, digest: &KeyDigest) -> Peek;
 
+    fn forget_unknown(&self, digest: &KeyDigest);
+
     fn start(&self) -> Background;
 
     /// Finds the first of several digests that is known, in one boxed future.
@@ -18,6 +20,10 @@ pub(super) trait DynLookup: Send + Sync {
 impl<L: KeyLookup + 'static> DynLookup for L {
     fn peek(&self, digest: &KeyDigest) -> Peek {
         KeyLookup::peek(self, digest)
+    }
+
+    fn forget_unknown(&self, digest: &KeyDigest) {
+        KeyLookup::forget_unknown(self, digest);
     }
 
     fn start(&self) -> Background {

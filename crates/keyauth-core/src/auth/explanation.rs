@@ -70,7 +70,8 @@ impl Explained {
 
 impl Authenticator {
     /// Says what would become of a key and a request, and why, by the same steps as
-    /// [`verify`](Self::verify), without counting anything.
+    /// [`verify`](Self::verify), without counting anything. A key of another system is recognised by
+    /// it.
     ///
     /// For operators. A holder should be told no more than the first no.
     ///

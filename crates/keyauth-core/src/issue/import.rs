@@ -1,18 +1,27 @@
 //! What people ask for when they take over a key of another system.
 
+use std::fmt;
+
 use super::field::Fields;
 use super::{InvalidInput, Problem};
 use crate::key::PREFIX_LEN;
 use crate::{ImportedHash, KeyDigest, KeyHint, Keyring, SecretId, Timestamp};
 
-/// How much of a beginning is shown: of the shortest keys too much would be.
-const SHOWN: usize = 8;
+/// How much of a beginning is shown: as much as of a custom key.
+const SHOWN: usize = 4;
 
 /// The hash of a key that another system has issued.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ImportedSecret {
     hash: ImportedHash,
     begins_with: Option<String>,
+}
+
+impl fmt::Debug for ImportedSecret {
+    /// Says what made the hash, and nothing of the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImportedSecret").field("hash", &self.hash).finish_non_exhaustive()
+    }
 }
 
 impl ImportedSecret {
@@ -23,7 +32,9 @@ impl ImportedSecret {
     }
 
     /// How the key begins: 4 to 32 characters, as the other system shows them. A slow hash is
-    /// found by that, and tried with every key that begins so: sixteen of them at most may.
+    /// found by that, and tried with every key that begins so: sixteen of them at most may be given
+    /// the same beginning. It helps whoever reads the store to guess the rest, so it should be no
+    /// more than others see anyway.
     #[must_use]
     pub fn begins_with(self, prefix: impl Into<String>) -> Self {
         Self { begins_with: Some(prefix.into()), ..self }
@@ -58,7 +69,8 @@ impl ImportedSecret {
         let lookup = lookup.ok_or_else(|| {
             Problem::new("begins_with", "is needed: a slow hash is found by nothing else")
         })?;
-        Ok(NewImport { id, lookup, hash: self.hash, hint, created_at })
+        let fingerprint = self.hash.fingerprint();
+        Ok(NewImport { id, lookup, hash: self.hash, fingerprint, hint, created_at })
     }
 }
 
@@ -71,6 +83,8 @@ pub struct NewImport {
     pub lookup: KeyDigest,
     /// What is verified.
     pub hash: ImportedHash,
+    /// What tells that the same hash was imported before.
+    pub fingerprint: KeyDigest,
     /// What may be shown of it.
     pub hint: KeyHint,
     /// When it was imported.

@@ -19,6 +19,9 @@ const MAX_BCRYPT_COST: u32 = 14;
 const MAX_ARGON2_MEMORY: u32 = 256 * 1_024;
 const MAX_ARGON2_PASSES: u32 = 16;
 const MAX_ARGON2_LANES: u32 = 16;
+/// Bits that would be left over must be zero, as those who verify insist.
+const NO_PAD: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireNone);
 /// The longest hash in text.
 const MAX_TEXT: usize = 512;
 
@@ -111,6 +114,11 @@ impl ImportedHash {
         }
     }
 
+    /// What tells it from others, without being it.
+    pub(crate) fn fingerprint(&self) -> KeyDigest {
+        lookup("hash", self.text.as_bytes())
+    }
+
     /// What it is found by; `None` where that needs the beginning of the key.
     pub(crate) fn lookup(&self, prefix: Option<&str>) -> Option<KeyDigest> {
         if self.algorithm.is_slow() {
@@ -157,7 +165,7 @@ impl FromStr for ImportedHash {
                 false => Err(InvalidImportedHash("is not of the length that its algorithm has")),
             };
         }
-        let algorithm = match text.split('$').nth(1) {
+        let algorithm = match text.strip_prefix('$').and_then(|rest| rest.split('$').next()) {
             Some("2a" | "2b" | "2y") => {
                 check_bcrypt(text)?;
                 HashAlgorithm::Bcrypt
@@ -166,12 +174,12 @@ impl FromStr for ImportedHash {
                 check_argon2(text)?;
                 HashAlgorithm::Argon2
             }
-            Some(_) => {
+            _ if text.contains('$') => {
                 return Err(InvalidImportedHash(
                     "is none of bcrypt ($2a$, $2b$, $2y$) or argon2 ($argon2id$, $argon2i$, $argon2d$)",
                 ));
             }
-            None => return digest(text),
+            _ => return digest(text),
         };
         Ok(Self { algorithm, text: text.into() })
     }
@@ -180,19 +188,22 @@ impl FromStr for ImportedHash {
 /// `$2b$`, two digits, `$`, and 53 characters of salt and hash.
 fn check_bcrypt(text: &str) -> Result<(), InvalidImportedHash> {
     let mut parts = text.split('$').skip(2);
-    let cost = parts.next().filter(|cost| cost.len() == 2).and_then(|cost| cost.parse().ok());
-    let rest = parts.next().is_some_and(|rest| {
-        let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
-        rest.len() == 53 && rest.bytes().all(inside)
-    });
+    let cost = parts.next().filter(|cost| cost.len() == 2).and_then(number);
+    let engine = GeneralPurpose::new(&alphabet::BCRYPT, NO_PAD);
+    let whole =
+        parts.next().and_then(|rest| rest.split_at_checked(22)).is_some_and(|(salt, hash)| {
+            let length = |text: &str| engine.decode(text).map_or(0, |bytes| bytes.len());
+            (length(salt), length(hash)) == (16, 23)
+        });
     match cost {
-        Some(4..=MAX_BCRYPT_COST) if rest && parts.next().is_none() => Ok(()),
-        Some(_) if rest => Err(InvalidImportedHash("has a bcrypt cost that is not 4 to 14")),
+        Some(4..=MAX_BCRYPT_COST) if whole && parts.next().is_none() => Ok(()),
+        Some(_) if whole => Err(InvalidImportedHash("has a bcrypt cost that is not 4 to 14")),
         _ => Err(InvalidImportedHash("is no whole bcrypt hash, which has 60 characters")),
     }
 }
 
-/// The parts of a PHC string: version, parameters, salt, hash.
+/// The parts of a PHC string: version, parameters, salt, hash. Each parameter once, since of two the
+/// one that is used may not be the one that was looked at.
 fn check_argon2(text: &str) -> Result<(), InvalidImportedHash> {
     let parts: Vec<_> = text.split('$').skip(2).collect();
     let [version, parameters, salt, hash] = parts[..] else {
@@ -200,23 +211,36 @@ fn check_argon2(text: &str) -> Result<(), InvalidImportedHash> {
             "is no whole argon2 hash: $argon2id$v=19$m=..,t=..,p=..$..$..",
         ));
     };
-    if !["v=19", "v=16"].contains(&version) || salt.is_empty() || hash.is_empty() {
+    let engine = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD);
+    let length = |text: &str| engine.decode(text).map_or(0, |bytes| bytes.len());
+    let known = ["v=19", "v=16"].contains(&version);
+    if !known || !(8..=48).contains(&length(salt)) || !(10..=64).contains(&length(hash)) {
         return Err(InvalidImportedHash(
             "is an argon2 hash without a known version, a salt or a hash",
         ));
     }
-    let number = |name: &str| {
-        let found = parameters.split(',').find_map(|parameter| parameter.strip_prefix(name));
-        found.and_then(|value| value.parse::<u32>().ok())
+    let mut found = parameters.split(',').map(|parameter| parameter.split_once('='));
+    let mut next = |name| match found.next() {
+        Some(Some((found, value))) if found == name => number(value),
+        _ => None,
     };
-    match (number("m="), number("t="), number("p=")) {
-        (Some(8..=MAX_ARGON2_MEMORY), Some(1..=MAX_ARGON2_PASSES), Some(1..=MAX_ARGON2_LANES)) => {
+    match (next("m"), next("t"), next("p"), found.next()) {
+        (Some(m @ ..=MAX_ARGON2_MEMORY), Some(1..=MAX_ARGON2_PASSES), Some(p), None)
+            if (1..=MAX_ARGON2_LANES).contains(&p) && m >= 8 * p =>
+        {
             Ok(())
         }
         _ => Err(InvalidImportedHash(
-            "has argon2 parameters beyond m=262144 (256 MiB), t=16 or p=16, or none",
+            "has other argon2 parameters than m (8 times p to 262144), t (1 to 16) and p (1 to 16)",
         )),
     }
+}
+
+/// A decimal number as such hashes have it: without signs and leading zeros, but for costs of two digits.
+fn number(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = digits && (text.len() <= 2 || !text.starts_with('0'));
+    plain.then(|| text.parse().ok()).flatten()
 }
 
 /// Hexadecimal digits or base64, with or without padding, of either alphabet.
@@ -259,7 +283,8 @@ mod tests {
     use super::*;
 
     const BCRYPT: &str = "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW";
-    const ARGON2: &str = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b27w";
+    const ARGON2: &str =
+        "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
 
     #[track_caller]
     fn check(text: &str, expected: Option<HashAlgorithm>) {
@@ -276,6 +301,8 @@ mod tests {
             check(&BCRYPT.replace("12", cost), None);
         }
         check(&BCRYPT[..59], None);
+        check(&format!("user:{BCRYPT}"), None);
+        check(&BCRYPT.replace("3kh2O", "3kh2P"), None);
         check(&format!("{BCRYPT}$"), None);
         check(ARGON2, Some(HashAlgorithm::Argon2));
         for (good, bad) in [
@@ -288,6 +315,15 @@ mod tests {
             ("v=19", "v=18"),
             ("$c29tZXNhbHQ", ""),
             ("argon2id", "argon2x"),
+            ("m=65536", "m=8,m=65536"),
+            ("p=1", "p=1,t=4294967295"),
+            ("p=1", "p=1,keyid=x"),
+            ("m=65536", "m=+65536"),
+            ("m=65536", "m=065536"),
+            ("m=65536,t=2,p=1", "m=65,t=2,p=9"),
+            ("c29tZXNhbHQ", "c29tZQ"),
+            ("GRPPc", "GRP"),
+            ("$argon2id", "argon2$argon2id"),
         ] {
             check(&ARGON2.replace(good, bad), None);
         }

@@ -106,6 +106,9 @@ impl Keyring {
     /// Admits keys that were imported from other systems: 8 to 256 printable ASCII characters
     /// without spaces that do not begin with a prefix of ours. What is so shaped is looked up; an
     /// [`Importer`](crate::Importer) recognises it when it is presented for the first time.
+    ///
+    /// While this is on, whoever can write to the database can mint keys, by importing their hash,
+    /// which a pepper otherwise prevents.
     #[must_use]
     pub fn with_imported_keys(self) -> Self {
         self.change(|rules| rules.imported = true)
@@ -117,9 +120,13 @@ impl Keyring {
         self.0.imported
     }
 
-    /// Whether a text begins with one of our prefixes.
+    /// Whether a text begins with one of our prefixes, or is the beginning of what does.
     pub(crate) fn begins_like_ours(&self, text: &[u8]) -> bool {
-        self.body(text).is_some()
+        let default = [KeyPrefix::default()];
+        let prefixes = if self.0.prefixes.is_empty() { &default } else { &*self.0.prefixes };
+        let begins =
+            |prefix: &KeyPrefix| format!("{}_", prefix.as_str()).as_bytes().starts_with(text);
+        self.body(text).is_some() || prefixes.iter().any(begins)
     }
 
     /// Whether a text may be a key of another system.

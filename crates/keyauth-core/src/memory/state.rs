@@ -48,7 +48,9 @@ pub(super) struct Secret {
 #[derive(Debug)]
 pub(super) struct Imported {
     pub(super) lookup: KeyDigest,
-    pub(super) hash: ImportedHash,
+    /// None where it was presented.
+    pub(super) hash: Option<ImportedHash>,
+    pub(super) fingerprint: KeyDigest,
     pub(super) secret: Secret,
 }
 

@@ -13,7 +13,8 @@ use crate::{
 /// * Until then a key is there like any other, and its secret unknown to lookups.
 /// * What ends, revokes or deletes a key's secrets does so with these too.
 /// * A hash is replaced by a digest as a whole or not at all, and by one of many who try.
-/// * No more than [`MOST_ALIKE`](Self::MOST_ALIKE) are found by the same digest.
+/// * No more than [`MOST_ALIKE`](Self::MOST_ALIKE) are found by the same digest, and no hash is there
+///   twice, presented or not.
 ///
 /// Checked by `keyauth_testkit::import_store_conformance!`.
 pub trait ImportStore: KeyStore {
@@ -26,7 +27,8 @@ pub trait ImportStore: KeyStore {
     ///
     /// Those of [`KeyStore::insert`], and
     /// [`InvalidInput`](crate::StoreErrorKind::InvalidInput) of `begins_with` where too many have
-    /// that beginning; [`Taken`](crate::StoreErrorKind::Taken) where a fast hash is there already.
+    /// that beginning; [`Taken`](crate::StoreErrorKind::Taken) where the hash was imported before, and
+    /// its key is not deleted.
     fn insert_imported(
         &self,
         key: &Key,
@@ -90,7 +92,19 @@ pub trait ImportStore: KeyStore {
 ///   what makes a no costly is remembered, for seconds, and by the whole key.
 /// * No answer is an error, and is not remembered.
 pub trait Importer: Send + Sync {
-    /// Looks whether a key that is unknown was imported, and has it be known then. Whoever asks
-    /// looks it up once more.
-    fn recognise(&self, key: PlaintextKey) -> impl Future<Output = Result<(), LookupError>> + Send;
+    /// Looks whether a key that is unknown was imported, and has it be known then.
+    fn recognise(
+        &self,
+        key: PlaintextKey,
+    ) -> impl Future<Output = Result<Recognition, LookupError>> + Send;
+}
+
+/// What came of a key that nobody knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recognition {
+    /// It may be known now, here or by somebody else: it is to be looked up once more.
+    LookAgain,
+    /// It was found to be nobody's a moment ago.
+    Nobodys,
 }

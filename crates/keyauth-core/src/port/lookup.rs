@@ -42,6 +42,12 @@ pub trait KeyLookup: Send + Sync {
         self.find(digest)
     }
 
+    /// Forgets that a digest was unknown, where that is remembered: there may be news of it that
+    /// nobody has told yet.
+    fn forget_unknown(&self, digest: &KeyDigest) {
+        let _ = digest;
+    }
+
     /// Spawns what the lookup does beside requests, if anything, on the runtime it is called
     /// on. Where it runs already, nothing more is spawned.
     fn start(&self) -> Background {
@@ -84,6 +90,10 @@ macro_rules! forward {
                 digest: &KeyDigest,
             ) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, LookupError>> + Send {
                 (**self).find_perhaps_stale(digest)
+            }
+
+            fn forget_unknown(&self, digest: &KeyDigest) {
+                (**self).forget_unknown(digest);
             }
 
             fn start(&self) -> Background {

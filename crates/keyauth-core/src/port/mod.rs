@@ -30,7 +30,7 @@ pub use feed::{
 };
 pub use guard::Guard;
 pub use hints::Hints;
-pub use imports::{ImportStore, Importer};
+pub use imports::{ImportStore, Importer, Recognition};
 pub use key_query::{KeyOrder, KeyPosition, KeyQuery};
 pub use ledger::{
     BudgetState, ChargedBudget, Ledger, LedgerError, LedgerErrorKind, NewCharge, Reserved, Settled,

@@ -79,15 +79,38 @@ async fn keys_that_begin_alike_are_told_apart() {
     world.background.shutdown().await;
 }
 
-/// bcrypt looks at 72 bytes: whoever knows these and no more has not the key.
+/// bcrypt looks at 72 bytes: whoever knows these of a longer key and no more has not the key.
 #[tokio::test]
 async fn what_bcrypt_does_not_look_at_is_not_taken_on_trust() {
     let world = World::start();
-    let long = "x".repeat(80);
+    let (long, whole) = ("x".repeat(80), "y".repeat(71));
     world.import(&long, 4).await;
-    for text in [long.clone(), "x".repeat(72), format!("{}y", "x".repeat(79))] {
-        let shorter = text.len() == 72;
-        assert_eq!(world.verify(&text).await, if shorter { ADMITTED } else { UNKNOWN }, "{text}");
+    world.import(&whole, 4).await;
+    for text in [long.clone(), "x".repeat(72), format!("{}y", "x".repeat(79)), "y".repeat(72)] {
+        assert_eq!(world.verify(&text).await, UNKNOWN, "{text}");
+    }
+    assert_eq!(world.verify(&whole).await, ADMITTED, "it has an end that bcrypt sees");
+    world.background.shutdown().await;
+}
+
+/// Many who begin with one key at once cost one verification, and all are let in; so is whoever
+/// gives up before it is done, and comes again.
+#[tokio::test]
+async fn a_slow_hash_is_verified_once() {
+    let world = World::start();
+    let text = "kong-wanted-by-many-0123456789";
+    world.import(text, 12).await;
+    let impatient = tokio::time::timeout(std::time::Duration::from_millis(20), world.verify(text));
+    assert!(impatient.await.is_err(), "it takes longer than that");
+    let many = (0..50).map(|_| {
+        let auth = world.auth.clone();
+        tokio::spawn(async move {
+            let decision = auth.verify(text, &keyauth_core::RequestFacts::new()).await;
+            decision.expect("an answer").is_ok()
+        })
+    });
+    for one in many.collect::<Vec<_>>() {
+        assert!(one.await.expect("no panic"));
     }
     world.background.shutdown().await;
 }

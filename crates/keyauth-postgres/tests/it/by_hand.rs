@@ -105,8 +105,14 @@ async fn what_must_never_be_stored_is_not() {
     world.issue(NewKey::named("revoked")).await;
     world.run("UPDATE keyauth.keys SET status = 'revoked'").await;
     world.issue(NewKey::named("any")).await;
+    let imported = "INSERT INTO keyauth.imported_secrets (id, key_id, lookup, hash, fingerprint) \
+                    SELECT gen_random_uuid(), id, sha256('a'), 'a hash', sha256('b') \
+                    FROM keyauth.keys WHERE name = 'any'";
+    world.run(imported).await;
     let mut psql = world.psql().await;
     for sql in [
+        "UPDATE keyauth.imported_secrets \
+         SET key_id = (SELECT id FROM keyauth.keys WHERE name = 'revoked')",
         "UPDATE keyauth.keys SET status = 'active' WHERE name = 'revoked'",
         "UPDATE keyauth.keys SET revoked_at = now() WHERE name = 'revoked'",
         "UPDATE keyauth.keys SET status = 'unknown'",
