@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{InvalidInput, Problem};
+use crate::{InvalidInput, KeyId, Problem};
 
 type Source = Box<dyn Error + Send + Sync>;
 
@@ -104,6 +104,14 @@ pub enum StoreErrorKind {
         /// How many that are.
         most: u32,
     },
+    /// The same request was done before: see [`CreateOnce`](crate::CreateOnce). Nothing was done now,
+    /// and what was made then cannot be shown again.
+    Repeated {
+        /// The key that it is about.
+        key: KeyId,
+    },
+    /// Another request has the same name: see [`CreateOnce`](crate::CreateOnce).
+    RequestNameTaken,
     /// The key is revoked, which nothing undoes.
     Revoked,
     /// The request itself is wrong; each problem names its field.
@@ -166,6 +174,10 @@ impl fmt::Display for StoreError {
             StoreErrorKind::TooManyKeys { most } => {
                 write!(f, "the owner has {most} keys, as many as it may; revoke one first")
             }
+            StoreErrorKind::Repeated { key } => {
+                write!(f, "the same request was done before, and is about key {key}")
+            }
+            StoreErrorKind::RequestNameTaken => f.write_str("another request has the same name"),
             StoreErrorKind::Revoked => f.write_str("the key is revoked"),
             StoreErrorKind::InvalidInput(input) => input.fmt(f),
             StoreErrorKind::Unavailable => f.write_str("the key store gave no answer"),

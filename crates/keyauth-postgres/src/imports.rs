@@ -10,6 +10,7 @@ use sqlx::types::Uuid;
 
 use crate::PostgresStore;
 use crate::keys::{insert_key, uuid};
+use crate::requests::note_request;
 use crate::row::DecodeError;
 use crate::schema::Schema;
 use crate::statement::{affected, execute, require_tenant};
@@ -20,6 +21,7 @@ impl ImportStore for PostgresStore {
     async fn insert_imported(&self, key: &Key, secret: &NewImport) -> Result<(), StoreError> {
         let schema = self.schema();
         change_with!(self, |connection| {
+            note_request(connection, schema, self.request(), key.id).await?;
             require_tenant(connection, schema, &key.tenant).await?;
             require_few_alike(connection, schema, secret).await?;
             insert_key(connection, schema, key).await?;

@@ -56,6 +56,7 @@ mod owners;
 mod plans;
 mod propagation;
 mod relations;
+mod requests;
 mod row;
 mod schema;
 mod search;

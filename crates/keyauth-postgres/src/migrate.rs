@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "usage", include_str!("../migrations/0005_usage.sql")),
     (6, "owners", include_str!("../migrations/0006_owners.sql")),
     (7, "lifecycle", include_str!("../migrations/0007_lifecycle.sql")),
+    (8, "requests", include_str!("../migrations/0008_requests.sql")),
 ];
 
 /// The version that this code reads and writes.

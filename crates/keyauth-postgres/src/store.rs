@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use keyauth_core::{
     Actor, ChangeObservers, Clock, Issuer, Key, KeyDigest, KeyLookup, KeyPatch, KeyQuery,
-    KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError,
-    StoreErrorKind, Timestamp,
+    KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, RequestName,
+    StoreError, StoreErrorKind, Timestamp,
 };
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgPool, SqlStr};
@@ -16,6 +16,7 @@ use tokio::sync::RwLock;
 use crate::OpenError;
 use crate::allowance::{Choice, choose};
 use crate::keys::{insert_key, lock_key, lock_live_key, read_key, update_key, uuid};
+use crate::requests::{forget_request, note_request};
 use crate::row::{self, key_columns};
 use crate::schema::Schema;
 use crate::search::list_keys;
@@ -49,6 +50,8 @@ pub struct PostgresStore {
     find: SqlStr,
     /// As whose changes are noted.
     actor: Option<Actor>,
+    /// What it creates for.
+    request: Option<RequestName>,
 }
 
 impl PostgresStore {
@@ -68,6 +71,7 @@ impl PostgresStore {
             observers: Arc::default(),
             telling: Arc::default(),
             actor: None,
+            request: None,
         }
     }
 
@@ -120,6 +124,14 @@ impl PostgresStore {
         Self { actor: Some(actor), ..self }
     }
 
+    pub(crate) const fn request(&self) -> Option<&RequestName> {
+        self.request.as_ref()
+    }
+
+    pub(crate) fn with_request(self, request: RequestName) -> Self {
+        Self { request: Some(request), ..self }
+    }
+
     pub(crate) const fn schema(&self) -> &Schema {
         &self.schema
     }
@@ -158,10 +170,13 @@ impl PostgresStore {
     }
 }
 
-pub(crate) const FIND: &str = concat!(
-    "SELECT ",
-    key_columns!(),
-    ", s.id AS secret_id, s.ends_at AS secret_ends_at, \
+/// Everything that decides about a key, and one of its secrets.
+macro_rules! select_record {
+    () => {
+        concat!(
+            "SELECT ",
+            key_columns!(),
+            ", s.id AS secret_id, s.ends_at AS secret_ends_at, \
      t.status AS tenant_status, o.status AS owner_status, \
      g.status AS group_status, g.kind AS group_kind, m.owner IS NOT NULL AS member, \
      t.limits AS tenant_limits, o.limits AS owner_limits, g.limits AS group_limits, \
@@ -180,8 +195,18 @@ pub(crate) const FIND: &str = concat!(
      LEFT JOIN keyauth.memberships AS m \
      ON m.tenant = k.tenant AND m.group_id = k.group_id AND m.owner = k.owner \
      LEFT JOIN keyauth.subscriptions AS u \
-     ON u.tenant = k.tenant AND u.group_id = k.group_id AND u.owner = k.owner \
-     WHERE s.digest = $1"
+     ON u.tenant = k.tenant AND u.group_id = k.group_id AND u.owner = k.owner "
+        )
+    };
+}
+
+pub(crate) const FIND: &str = concat!(select_record!(), "WHERE s.digest = $1");
+
+/// By the newest secret: the one without an end.
+const RECORD: &str = concat!(
+    select_record!(),
+    "WHERE k.id = $1 AND k.tenant = $2 AND k.deleted_at IS NULL \
+     ORDER BY s.ends_at IS NOT NULL, s.created_at DESC LIMIT 1"
 );
 
 /// Says what to do where the schema is not there, or older than this code.
@@ -240,8 +265,11 @@ impl KeyStore for PostgresStore {
     async fn insert(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
         let schema = self.schema();
         let inserted = change_with!(self, |connection| {
+            let request = self.request();
+            note_request(connection, schema, request, key.id).await?;
             require_secret_allowed(connection, schema, &key.tenant, secret).await?;
             if choose(connection, schema, key, secret).await? == Choice::Taken {
+                forget_request(connection, schema, request).await?;
                 return Ok(Choice::Taken);
             }
             insert_key(connection, schema, key).await?;
@@ -253,6 +281,22 @@ impl KeyStore for PostgresStore {
 
     async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
         read_key(&mut *self.acquire().await?, self.schema(), key).await
+    }
+
+    async fn record(&self, key: &KeyRef) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        let connection = &mut *self.acquire().await?;
+        let found = sqlx::query(self.schema().sql(RECORD))
+            .bind(uuid(key.id))
+            .bind(key.tenant.as_str())
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(StoreError::unavailable)?;
+        match found {
+            Some(row) => row::record(&row)
+                .map(|record| Some(Arc::new(record)))
+                .map_err(StoreError::unavailable),
+            None => read_key(connection, self.schema(), key).await.map(|_| None),
+        }
     }
 
     async fn keys(&self, query: &KeyQuery) -> Result<Vec<Key>, StoreError> {
@@ -335,9 +379,12 @@ impl KeyStore for PostgresStore {
     ) -> Result<Key, StoreError> {
         let schema = self.schema();
         let added = change_with!(self, |connection| {
+            let request = self.request();
+            note_request(connection, schema, request, key.id).await?;
             let old = lock_live_key(connection, schema, key).await?;
             require_secret_allowed(connection, schema, &key.tenant, secret).await?;
             if choose(connection, schema, &old, secret).await? == Choice::Taken {
+                forget_request(connection, schema, request).await?;
                 return Ok((old, Choice::Taken));
             }
             end_secrets(connection, schema, (key.id, secret), old_ends_at).await?;

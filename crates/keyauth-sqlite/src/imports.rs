@@ -9,12 +9,15 @@ use sqlx::{QueryBuilder, Row};
 
 use crate::SqliteStore;
 use crate::keys::insert_key;
+use crate::requests::note_request;
 use crate::row::DecodeError;
 use crate::statement::{affected, execute, require_tenant};
 
 impl ImportStore for SqliteStore {
     async fn insert_imported(&self, key: &Key, secret: &NewImport) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
+        let now = secret.created_at;
+        note_request(&mut transaction, self.request(), (key.id, now)).await?;
         require_tenant(&mut transaction, &key.tenant).await?;
         require_few_alike(&mut transaction, secret).await?;
         insert_key(&mut transaction, key).await?;

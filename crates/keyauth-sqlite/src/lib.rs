@@ -48,6 +48,7 @@ mod open;
 mod owners;
 mod propagation;
 mod relations;
+mod requests;
 mod row;
 mod search;
 mod secrets;

@@ -9,7 +9,7 @@ use crate::{OpenError, OpenErrorKind};
 const TABLE: &str = "_keyauth_migrations";
 
 /// Every migration there ever was, oldest first. Those that were released never change.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "keys", include_str!("../migrations/0001_keys.sql")),
     (2, "changes", include_str!("../migrations/0002_changes.sql")),
     (3, "limits", include_str!("../migrations/0003_limits.sql")),
@@ -17,6 +17,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "usage", include_str!("../migrations/0005_usage.sql")),
     (6, "owners", include_str!("../migrations/0006_owners.sql")),
     (7, "lifecycle", include_str!("../migrations/0007_lifecycle.sql")),
+    (8, "requests", include_str!("../migrations/0008_requests.sql")),
 ];
 
 /// The version that this code reads and writes.

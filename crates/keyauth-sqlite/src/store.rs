@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keyauth_core::{
     Actor, ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyPatch, KeyQuery, KeyRecord,
-    KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, StoreError,
+    KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret, Patch, RequestName, StoreError,
     StoreErrorKind, Timestamp,
 };
 use sqlx::SqlitePool;
@@ -13,6 +13,7 @@ use tokio::sync::RwLock;
 
 use crate::allowance::{Choice, choose};
 use crate::keys::{insert_key, read_key, read_live_key, update_key};
+use crate::requests::{forget_request, note_request};
 use crate::row::{self, key_columns};
 use crate::search::list_keys;
 use crate::secrets::{end_secrets, insert_secret, require_secret_allowed};
@@ -34,6 +35,8 @@ pub struct SqliteStore {
     telling: Arc<RwLock<()>>,
     /// As whose changes are noted.
     actor: Option<Actor>,
+    /// What it creates for.
+    request: Option<RequestName>,
 }
 
 /// Connections, of which those for one thing wait for no other.
@@ -51,7 +54,8 @@ pub(crate) struct Pools {
 
 impl SqliteStore {
     pub(crate) fn from_parts(issuer: Issuer, pools: Pools) -> Self {
-        Self { issuer, pools, observers: Arc::default(), telling: Arc::default(), actor: None }
+        let (observers, telling) = (Arc::default(), Arc::default());
+        Self { issuer, pools, observers, telling, actor: None, request: None }
     }
 
     /// Issues by another keyring or clock.
@@ -74,6 +78,14 @@ impl SqliteStore {
 
     pub(crate) fn with_actor(self, actor: Actor) -> Self {
         Self { actor: Some(actor), ..self }
+    }
+
+    pub(crate) const fn request(&self) -> Option<&RequestName> {
+        self.request.as_ref()
+    }
+
+    pub(crate) fn with_request(self, request: RequestName) -> Self {
+        Self { request: Some(request), ..self }
     }
 
     pub(crate) const fn readers(&self) -> &SqlitePool {
@@ -101,13 +113,10 @@ impl SqliteStore {
     }
 }
 
-impl KeyLookup for SqliteStore {
-    fn keyring(&self) -> &Keyring {
-        self.issuer.keyring()
-    }
-
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, LookupError> {
-        const FIND: &str = concat!(
+/// Everything that decides about a key, and one of its secrets.
+macro_rules! select_record {
+    () => {
+        concat!(
             "SELECT ",
             key_columns!(),
             ", s.id AS secret_id, s.ends_at AS secret_ends_at, \
@@ -129,9 +138,18 @@ impl KeyLookup for SqliteStore {
              LEFT JOIN memberships AS m \
              ON m.tenant = k.tenant AND m.group_id = k.group_id AND m.owner = k.owner \
              LEFT JOIN subscriptions AS u \
-             ON u.tenant = k.tenant AND u.group_id = k.group_id AND u.owner = k.owner \
-             WHERE s.digest = ?"
-        );
+             ON u.tenant = k.tenant AND u.group_id = k.group_id AND u.owner = k.owner "
+        )
+    };
+}
+
+impl KeyLookup for SqliteStore {
+    fn keyring(&self) -> &Keyring {
+        self.issuer.keyring()
+    }
+
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, LookupError> {
+        const FIND: &str = concat!(select_record!(), "WHERE s.digest = ?");
         let found = sqlx::query(FIND).bind(digest.as_bytes().as_slice());
         let found =
             tokio::time::timeout(LOOKUP_DEADLINE, found.fetch_optional(&self.pools.readers));
@@ -156,8 +174,11 @@ impl KeyStore for SqliteStore {
 
     async fn insert(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
+        let request = self.request();
+        note_request(&mut transaction, request, (key.id, secret.created_at)).await?;
         require_secret_allowed(&mut transaction, &key.tenant, secret).await?;
         if choose(&mut transaction, key, secret).await? == Choice::Taken {
+            forget_request(&mut transaction, request).await?;
             transaction.commit().await?;
             return Err(StoreErrorKind::Taken.into());
         }
@@ -168,6 +189,28 @@ impl KeyStore for SqliteStore {
 
     async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
         read_key(&mut *self.acquire().await?, key).await
+    }
+
+    async fn record(&self, key: &KeyRef) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        // By the newest secret: the one without an end.
+        const RECORD: &str = concat!(
+            select_record!(),
+            "WHERE k.id = ? AND k.tenant = ? AND k.deleted_at IS NULL \
+             ORDER BY s.ends_at IS NOT NULL, s.created_at DESC LIMIT 1"
+        );
+        let connection = &mut *self.acquire().await?;
+        let found = sqlx::query(RECORD)
+            .bind(key.id.as_bytes().as_slice())
+            .bind(key.tenant.as_str())
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(StoreError::unavailable)?;
+        match found {
+            Some(row) => row::record(&row)
+                .map(|record| Some(Arc::new(record)))
+                .map_err(StoreError::unavailable),
+            None => read_key(connection, key).await.map(|_| None),
+        }
     }
 
     async fn keys(&self, query: &KeyQuery) -> Result<Vec<Key>, StoreError> {
@@ -244,9 +287,12 @@ impl KeyStore for SqliteStore {
         old_ends_at: Timestamp,
     ) -> Result<Key, StoreError> {
         let mut transaction = self.begin().await?;
+        let request = self.request();
+        note_request(&mut transaction, request, (key.id, secret.created_at)).await?;
         let old = read_live_key(&mut transaction, key).await?;
         require_secret_allowed(&mut transaction, &key.tenant, secret).await?;
         if choose(&mut transaction, &old, secret).await? == Choice::Taken {
+            forget_request(&mut transaction, request).await?;
             transaction.commit().await?;
             return Err(StoreErrorKind::Taken.into());
         }

@@ -54,6 +54,10 @@ impl<S: KeyStore, L: KeyLookup> KeyStore for Through<S, L> {
         self.store.key(key).await
     }
 
+    async fn record(&self, key: &KeyRef) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        self.store.record(key).await
+    }
+
     async fn keys(&self, query: &KeyQuery) -> Result<Vec<Key>, StoreError> {
         self.store.keys(query).await
     }

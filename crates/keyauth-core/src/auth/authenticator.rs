@@ -13,9 +13,9 @@ use super::dyn_meter::DynMeter;
 use super::timekeeper::Timekeeper;
 use crate::{
     Background, CallDetails, Charge, ChargeHold, Clock, Denial, Importer, KeyLookup, KeyRecord,
-    Keyring, LimitDecision, LimitState, Limited, LimitedCall, Limiter, LookupError, Meter, Parsed,
-    Peek, PlaintextKey, PresentedKey, Recognition, RequestFacts, SystemClock, Timestamp,
-    TryAcquire, Within, admit,
+    Keyring, LimitDecision, LimitState, Limited, LimitedCall, LimitedSubject, Limiter, LookupError,
+    Meter, Parsed, Peek, PlaintextKey, PresentedKey, Recognition, RequestFacts, SystemClock,
+    Timestamp, TryAcquire, Within, admit,
 };
 
 /// A lookup under way; see [`Authenticator::find`].
@@ -287,16 +287,29 @@ impl Authenticator {
         self.0.time.now()
     }
 
-    /// How the limits of a record stand.
-    pub(super) async fn limits_of(
-        &self,
-        record: &Arc<KeyRecord>,
-    ) -> Result<Vec<LimitState>, LookupError> {
+    /// How the limits of somebody stand, in their order; nothing without a limiter.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] where the limiter has no answer.
+    pub async fn limits_of(&self, limited: Limited) -> Result<Vec<LimitState>, LookupError> {
         match &self.0.limiter {
-            Some(limiter) if !record.limits.is_empty() => {
-                Arc::clone(limiter).usage(Limited::Key(Arc::clone(record))).await
+            Some(limiter) if !limited.limits().is_empty() => {
+                Arc::clone(limiter).usage(limited).await
             }
             _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Has the limits of somebody begin anew, but for what is under way: an operator's decision.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`] where the limiter has no answer.
+    pub async fn reset_limits(&self, subject: LimitedSubject) -> Result<(), LookupError> {
+        match &self.0.limiter {
+            Some(limiter) => Arc::clone(limiter).reset(subject).await,
+            None => Ok(()),
         }
     }
 

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::{
-    Background, LimitDecision, LimitState, Limited, LimitedCall, Limiter, LookupError, OwnedCall,
-    TryAcquire,
+    Background, LimitDecision, LimitState, Limited, LimitedCall, LimitedSubject, Limiter,
+    LookupError, OwnedCall, TryAcquire,
 };
 
 /// A decision under way; see [`Authenticator::limit`](crate::Authenticator::limit).
@@ -16,6 +16,9 @@ pub type LimitFuture = Pin<Box<dyn Future<Output = Result<LimitDecision, LookupE
 pub(super) type LimitStatesFuture =
     Pin<Box<dyn Future<Output = Result<Vec<LimitState>, LookupError>> + Send>>;
 
+/// Limits beginning anew.
+pub(super) type LimitResetFuture = Pin<Box<dyn Future<Output = Result<(), LookupError>> + Send>>;
+
 /// [`Limiter`] behind a pointer, so that no type parameter reaches the user's types.
 pub(super) trait DynLimiter: Debug + Send + Sync {
     fn try_acquire(&self, call: &LimitedCall<'_>) -> TryAcquire;
@@ -23,6 +26,8 @@ pub(super) trait DynLimiter: Debug + Send + Sync {
     fn acquire(self: Arc<Self>, call: OwnedCall) -> LimitFuture;
 
     fn usage(self: Arc<Self>, limited: Limited) -> LimitStatesFuture;
+
+    fn reset(self: Arc<Self>, subject: LimitedSubject) -> LimitResetFuture;
 
     fn start(&self) -> Background;
 }
@@ -38,6 +43,10 @@ impl<L: Limiter + 'static> DynLimiter for L {
 
     fn usage(self: Arc<Self>, limited: Limited) -> LimitStatesFuture {
         Box::pin(async move { Limiter::usage(&*self, limited).await })
+    }
+
+    fn reset(self: Arc<Self>, subject: LimitedSubject) -> LimitResetFuture {
+        Box::pin(async move { Limiter::reset(&*self, &subject).await })
     }
 
     fn start(&self) -> Background {

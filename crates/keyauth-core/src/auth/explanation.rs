@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Authenticator;
 use crate::{
-    Denial, KeyRecord, LimitState, LookupError, Parsed, Peek, PresentedKey, RequestFacts,
+    Denial, KeyRecord, LimitState, Limited, LookupError, Parsed, Peek, PresentedKey, RequestFacts,
     StationVerdict, explain,
 };
 
@@ -117,7 +117,7 @@ impl Authenticator {
         facts: &RequestFacts<'_>,
     ) -> Result<Explained, LookupError> {
         let stations = explain(&record, facts, self.now());
-        let limits = self.limits_of(&record).await?;
+        let limits = self.limits_of(Limited::Key(Arc::clone(&record))).await?;
         Ok(Explained { record, found_in, stations, limits })
     }
 }

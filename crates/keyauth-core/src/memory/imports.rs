@@ -10,6 +10,7 @@ use crate::{
 impl ImportStore for MemoryStore {
     async fn insert_imported(&self, key: &Key, secret: &NewImport) -> Result<(), StoreError> {
         self.change(|state| {
+            state.require_new_request(self.request.as_ref())?;
             state.require_tenant(&key.tenant)?;
             let twice = |old: &Imported| old.fingerprint == secret.fingerprint;
             if state.imported.iter().any(twice) {
@@ -21,6 +22,7 @@ impl ImportStore for MemoryStore {
                 return Err(NewImport::too_many_alike().into());
             }
             state.insert_key(key)?;
+            state.note_request(self.request.as_ref(), key.id);
             let first = Secret { id: secret.id, key: key.id, ends_at: None };
             state.note_secret((&key.tenant, key.id), None, Some(&first));
             state.imported.push(Imported {

@@ -15,9 +15,9 @@ pub use ledger::MemoryLedger;
 use state::{Secret, State};
 
 use crate::{
-    Actor, Change, ChangeObservers, Issuer, Key, KeyDigest, KeyLookup, KeyOrder, KeyPatch,
-    KeyPosition, KeyQuery, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError, NewSecret,
-    Patch, Peek, StoreError, Subject, Timestamp,
+    Actor, Change, ChangeObservers, CreateOnce, Issuer, Key, KeyDigest, KeyLookup, KeyOrder,
+    KeyPatch, KeyPosition, KeyQuery, KeyRecord, KeyRef, KeyStatus, KeyStore, Keyring, LookupError,
+    NewSecret, Patch, Peek, RequestName, StoreError, Subject, Timestamp,
 };
 
 /// A store that forgets everything with the process: for tests, and to read what the
@@ -28,6 +28,8 @@ pub struct MemoryStore {
     state: Arc<RwLock<State>>,
     observers: Arc<ChangeObservers>,
     actor: Option<Actor>,
+    /// What it creates for.
+    request: Option<RequestName>,
 }
 
 impl MemoryStore {
@@ -41,7 +43,7 @@ impl MemoryStore {
     #[must_use]
     pub fn with_issuer(issuer: Issuer) -> Self {
         let state = Arc::new(RwLock::new(State::new()));
-        Self { issuer, state, observers: Arc::default(), actor: None }
+        Self { issuer, state, observers: Arc::default(), actor: None, request: None }
     }
 
     // A panic while the lock was held cannot leave a change half done: every change is
@@ -79,6 +81,12 @@ impl Default for MemoryStore {
     }
 }
 
+impl CreateOnce for MemoryStore {
+    fn once(&self, request: RequestName) -> Self {
+        Self { request: Some(request), ..self.clone() }
+    }
+}
+
 impl KeyLookup for MemoryStore {
     fn keyring(&self) -> &Keyring {
         self.issuer.keyring()
@@ -108,8 +116,10 @@ impl KeyStore for MemoryStore {
 
     async fn insert(&self, key: &Key, secret: &NewSecret) -> Result<(), StoreError> {
         self.change(|state| {
+            state.require_new_request(self.request.as_ref())?;
             state.require_new_secret(&key.tenant, &key.owner, secret)?;
             state.insert_key(key)?;
+            state.note_request(self.request.as_ref(), key.id);
             let first = Secret { id: secret.id, key: key.id, ends_at: None };
             state.note_secret((&key.tenant, key.id), None, Some(&first));
             state.secrets.insert(secret.digest, first);
@@ -120,6 +130,14 @@ impl KeyStore for MemoryStore {
 
     async fn key(&self, key: &KeyRef) -> Result<Key, StoreError> {
         self.read().key(key).cloned()
+    }
+
+    async fn record(&self, key: &KeyRef) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        let state = self.read();
+        let id = state.key(key)?.id;
+        let mut newest = state.secrets.iter().filter(|(_, secret)| secret.key == id);
+        let newest = newest.find(|(_, secret)| secret.ends_at.is_none());
+        Ok(newest.and_then(|(digest, _)| state.record(digest)).map(Arc::new))
     }
 
     async fn keys(&self, query: &KeyQuery) -> Result<Vec<Key>, StoreError> {
@@ -210,7 +228,9 @@ impl KeyStore for MemoryStore {
     ) -> Result<Key, StoreError> {
         self.change(|state| {
             let Key { id, owner, .. } = state.live_key_mut(key)?.clone();
+            state.require_new_request(self.request.as_ref())?;
             state.require_new_secret(&key.tenant, &owner, secret)?;
+            state.note_request(self.request.as_ref(), id);
             let mut ended = Vec::new();
             let imported = state.imported.iter_mut().map(|imported| &mut imported.secret);
             let secrets = state.secrets.values_mut().chain(imported);

@@ -7,9 +7,9 @@ use super::audit::Audit;
 use super::feed::History;
 use crate::{
     Change, CustomKeyGuesses, Group, GroupAccess, GroupId, ImportedHash, Key, KeyDigest, KeyId,
-    KeyRecord, KeyRef, KeyStatus, NewSecret, Origin, Owner, OwnerId, SecretId, SecretKind,
-    StoreError, StoreErrorKind, Subject, Subscription, Tenant, TenantId, Timestamp, Version,
-    Versions,
+    KeyRecord, KeyRef, KeyStatus, NewSecret, Origin, Owner, OwnerId, RequestName, SecretId,
+    SecretKind, StoreError, StoreErrorKind, Subject, Subscription, Tenant, TenantId, Timestamp,
+    Version, Versions,
 };
 
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) versions: HashMap<Subject, Version>,
     pub(super) history: History,
     pub(super) audit: Audit,
+    /// What was asked for under a name, by that.
+    pub(super) requests: HashMap<KeyDigest, (KeyDigest, KeyId)>,
     pub(super) origin: OnceLock<Origin>,
 }
 
@@ -75,6 +77,7 @@ impl State {
             versions: HashMap::new(),
             history: History::default(),
             audit: Audit::default(),
+            requests: HashMap::new(),
             origin: OnceLock::new(),
         }
     }
@@ -191,6 +194,22 @@ impl State {
     ) -> Result<(), StoreError> {
         let access = self.group_access(&key.tenant, group, &key.owner);
         Ok(access.ok_or_else(|| StoreError::missing("group"))?.check_binding(now)?)
+    }
+
+    /// Refuses a request that was done before.
+    pub(super) fn require_new_request(
+        &self,
+        request: Option<&RequestName>,
+    ) -> Result<(), StoreError> {
+        let done = request.and_then(|request| Some((request, self.requests.get(&request.name)?)));
+        done.map_or(Ok(()), |(request, (done, key))| Err(request.repeated(*done, *key)))
+    }
+
+    /// Remembers that a request was done.
+    pub(super) fn note_request(&mut self, request: Option<&RequestName>, key: KeyId) {
+        if let Some(RequestName { name, fingerprint }) = request {
+            self.requests.insert(*name, (*fingerprint, key));
+        }
     }
 
     /// Whether a secret may be added for an owner. That it is in use is noted.

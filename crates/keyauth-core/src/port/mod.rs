@@ -13,6 +13,7 @@ mod limiter;
 mod lookup;
 mod meter;
 mod observers;
+mod once;
 mod propagation;
 mod shared_cache;
 mod shared_limits;
@@ -46,6 +47,7 @@ pub use meter::{
     TryReserve,
 };
 pub use observers::ChangeObservers;
+pub use once::{CreateOnce, RequestName};
 pub use propagation::{Beats, Propagation, SilentInstance};
 pub use shared_cache::{SharedCache, SharedEntry};
 pub use shared_limits::{

@@ -1,8 +1,10 @@
 //! Keeping keys.
 
+use std::sync::Arc;
+
 use crate::{
-    IssuedKey, Issuer, Key, KeyLookup, KeyPatch, KeyQuery, KeyRef, KeyStatus, KeyUpdate, NewKey,
-    NewSecret, Rotation, StoreError, Timestamp,
+    IssuedKey, Issuer, Key, KeyLookup, KeyPatch, KeyQuery, KeyRecord, KeyRef, KeyStatus, KeyUpdate,
+    NewKey, NewSecret, Rotation, StoreError, Timestamp,
 };
 
 /// Keeps keys.
@@ -54,6 +56,17 @@ pub trait KeyStore: KeyLookup {
     ///
     /// [`NotFound`](crate::StoreErrorKind::NotFound) where the tenant has no such key.
     fn key(&self, key: &KeyRef) -> impl Future<Output = Result<Key, StoreError>> + Send;
+
+    /// Reads a key with all that decides about it, by its newest secret; `None` where it has
+    /// none yet, being of another system and not presented so far.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::StoreErrorKind::NotFound) where the tenant has no such key.
+    fn record(
+        &self,
+        key: &KeyRef,
+    ) -> impl Future<Output = Result<Option<Arc<KeyRecord>>, StoreError>> + Send;
 
     /// Reads a page of a tenant's keys, by an index for every order: a page costs the same
     /// wherever it is.

@@ -9,6 +9,7 @@ async fn open(issuer: Issuer) -> (MemoryStore, ()) {
 keyauth_testkit::key_store_conformance!(open);
 keyauth_testkit::change_feed_conformance!(open);
 keyauth_testkit::audit_log_conformance!(open);
+keyauth_testkit::create_once_conformance!(open);
 keyauth_testkit::import_store_conformance!(open);
 
 async fn ledger() -> (MemoryLedger, ()) {

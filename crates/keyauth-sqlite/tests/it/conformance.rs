@@ -17,6 +17,7 @@ async fn open_ledger() -> (SqliteStore, TempDir) {
 keyauth_testkit::key_store_conformance!(open);
 keyauth_testkit::change_feed_conformance!(open);
 keyauth_testkit::audit_log_conformance!(open);
+keyauth_testkit::create_once_conformance!(open);
 keyauth_testkit::import_store_conformance!(open);
 keyauth_testkit::ledger_conformance!(open_ledger);
 keyauth_testkit::usage_log_conformance!(open_ledger);

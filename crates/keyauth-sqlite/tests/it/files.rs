@@ -46,7 +46,7 @@ async fn connect_neither_creates_nor_migrates() {
     assert!(!file.exists());
     std::fs::write(&file, b"").expect("an empty file");
     let error = SqliteStore::connect(&file).await.expect_err("there is no schema");
-    assert_eq!(error.kind(), OpenErrorKind::OlderSchema { found: 0, known: 7 });
+    assert_eq!(error.kind(), OpenErrorKind::OlderSchema { found: 0, known: 8 });
     assert_eq!(std::fs::read(&file).expect("still there"), b"", "it was left as it was");
     assert!(error.to_string().contains("`SqliteStore::open` migrates it"), "{error}");
     SqliteStore::open(&file).await.expect("open migrates");
@@ -62,7 +62,7 @@ async fn a_newer_file_is_refused_and_left_alone() {
                  (version, description, success, checksum, execution_time) \
                  VALUES (99, 'from the future', TRUE, x'00', 0)";
     tamper(&file, newer).await.expect("the history can be written");
-    let expected = OpenErrorKind::NewerSchema { found: 99, known: 7 };
+    let expected = OpenErrorKind::NewerSchema { found: 99, known: 8 };
     for outcome in [SqliteStore::open(&file).await, SqliteStore::connect(&file).await] {
         let error = outcome.expect_err("the file is newer");
         assert_eq!(error.kind(), expected);

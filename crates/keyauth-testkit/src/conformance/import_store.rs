@@ -77,6 +77,8 @@ where
     assert_eq!(store.key(&KeyRef::from(&one)).await.expect("there"), one);
     for (text, key) in [(ONE, one), (OTHER, other)] {
         assert!(bench.record(&store, text).await.is_none(), "nobody has recognised it");
+        let named = KeyRef::from(&key);
+        assert_eq!(store.record(&named).await.expect("the key is there"), None);
         assert_eq!(decide(&bench, &store, text).await, Ok(()));
         let record = bench.record(&store, text).await.expect("it is known now");
         assert_eq!(record.key, key);

@@ -3,6 +3,7 @@
 pub mod audit_log;
 pub mod change_feed;
 mod clock;
+pub mod create_once;
 pub mod import_store;
 pub mod key_store;
 pub mod ledger;
@@ -120,6 +121,31 @@ macro_rules! audit_log_conformance {
             let (bench, issuer) = $crate::conformance::key_store::Bench::new();
             let (store, _guard) = $open(issuer).await;
             $crate::conformance::audit_log::$case(bench, store).await;
+        }
+    )*};
+}
+
+/// Runs the conformance suite of [`CreateOnce`](keyauth_core::CreateOnce) against a store that is an
+/// [`ImportStore`](keyauth_core::ImportStore) and a [`Directory`](keyauth_core::Directory) too, one
+/// test a case.
+///
+/// It takes the same function as [`key_store_conformance!`](crate::key_store_conformance).
+#[macro_export]
+macro_rules! create_once_conformance {
+    ($open:path) => {
+        $crate::create_once_conformance! { $open:
+            a_request_is_done_once,
+            names_are_ones_own,
+            what_was_refused_can_be_asked_for_again,
+            one_of_many_at_once_is_done,
+        }
+    };
+    ($open:path: $($case:ident,)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (bench, issuer) = $crate::conformance::import_store::bench();
+            let (store, _guard) = $open(issuer).await;
+            $crate::conformance::create_once::$case(bench, store).await;
         }
     )*};
 }

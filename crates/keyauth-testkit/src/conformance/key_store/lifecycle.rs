@@ -74,6 +74,8 @@ where
     assert_eq!(second.key().hint.as_str(), &second.reveal()[..12]);
     assert_eq!(bench.decide(&store, first.reveal()).await, Ok(()));
     assert_eq!(bench.decide(&store, second.reveal()).await, Ok(()));
+    let newest = store.record(&KeyRef::from(&first)).await.expect("the store answers");
+    assert_eq!(newest.as_deref(), bench.record(&store, second.reveal()).await.as_ref());
     bench.clock.advance(grace - Duration::from_micros(1));
     assert_eq!(bench.decide(&store, first.reveal()).await, Ok(()));
     bench.clock.advance(Duration::from_micros(1));

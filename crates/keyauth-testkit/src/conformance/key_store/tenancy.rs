@@ -20,6 +20,7 @@ where
     let key = issue(&store, NewKey::named("mine")).await;
     let stolen = KeyRef::from((acme.clone(), key.id()));
     check_kind(store.key(&stolen).await, &StoreErrorKind::NotFound);
+    check_kind(store.record(&stolen).await, &StoreErrorKind::NotFound);
     check_kind(store.disable(stolen.clone()).await, &StoreErrorKind::NotFound);
     check_kind(store.revoke(stolen.clone()).await, &StoreErrorKind::NotFound);
     check_kind(
