@@ -46,8 +46,16 @@
 //! * A parameter that is unknown, repeated or no value of its kind is 400, and named.
 //! * An export holds nothing between its pages, so that slow readers cost nothing.
 
+#[expect(
+    unused_qualifications,
+    reason = "the macro of the document names what it is given in full"
+)]
+mod manage;
 mod problem;
+mod read;
 mod usage;
+mod wire;
 
-pub use problem::UsageError;
+pub use manage::{ManagedStore, ManagementApi, ManagementScope};
+pub use problem::ApiError;
 pub use usage::{OwnUsage, UsageFormat, export_usage};

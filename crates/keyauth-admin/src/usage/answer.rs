@@ -6,70 +6,89 @@ use keyauth_core::{
     Amount, Budget, BudgetState, BudgetWindow, Counted, Period, Timestamp, UsageLine, UsageTotal,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::parameters::UsageAsked;
 
 /// The answer to `GET /`.
-#[derive(Debug, Serialize)]
-pub(super) struct Answer {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
+pub(crate) struct Answer {
     #[serde(flatten)]
     period: Shown,
     zone: String,
     total: Total,
     /// Where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Line>, required = false)]
     lines: Option<Vec<Line>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<BudgetLine>, required = false)]
     budgets: Option<Vec<BudgetLine>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsagePeriod)]
 struct Shown {
     from: String,
     to: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageTotal)]
 struct Total {
     requests: u64,
     failures: u64,
+    #[schema(value_type = String)]
     cost: Amount,
     limit_cost: u64,
     input: u64,
     output: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageLine)]
 struct Line {
     #[serde(flatten)]
     period: Shown,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     route: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     resource: Option<Arc<str>>,
     #[serde(flatten)]
     used: Total,
 }
 
 /// How a budget stands.
-#[derive(Debug, Serialize)]
-pub(super) struct BudgetLine {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageBudget)]
+pub(crate) struct BudgetLine {
     name: String,
     /// Whose use is charged together.
+    #[schema(value_type = String)]
     per: Counted,
+    #[schema(value_type = serde_json::Value)]
     window: BudgetWindow,
+    #[schema(value_type = String)]
     limit: Amount,
+    #[schema(value_type = String)]
     used: Amount,
+    #[schema(value_type = String)]
     reserved: Amount,
+    #[schema(value_type = String)]
     remaining: Amount,
+    #[schema(value_type = String)]
     overrun: Amount,
+    #[schema(value_type = String)]
     lost: Amount,
     began_at: Option<String>,
     ends_at: Option<String>,
 }
 
 impl Answer {
-    pub(super) fn new(
+    pub(crate) fn new(
         asked: &UsageAsked,
         lines: Vec<UsageLine>,
         budgets: Option<Vec<BudgetLine>>,
@@ -110,7 +129,7 @@ impl From<UsageLine> for Line {
 }
 
 impl BudgetLine {
-    pub(super) fn new(per: Counted, budget: Budget, state: &BudgetState) -> Self {
+    pub(crate) fn new(per: Counted, budget: Budget, state: &BudgetState) -> Self {
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self {
             name: budget.name,

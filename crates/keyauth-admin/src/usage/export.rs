@@ -10,7 +10,7 @@ use keyauth_core::{LimitedSubject, Period, StoreError, UsageEvent, UsageExport, 
 
 use super::UsageFormat;
 use super::row::Columns;
-use crate::problem::UsageError;
+use crate::problem::ApiError;
 
 /// Answers with all calls of somebody that began in a period, for an operator's handler: whose they are
 /// is not for this to ask.
@@ -20,13 +20,13 @@ use crate::problem::UsageError;
 ///
 /// # Errors
 ///
-/// [`UsageError`], which answers for itself, where the first page cannot be read.
+/// [`ApiError`], which answers for itself, where the first page cannot be read.
 pub async fn export_usage(
     reader: impl UsageReader + 'static,
     of: LimitedSubject,
     period: Period,
     format: UsageFormat,
-) -> Result<Response, UsageError> {
+) -> Result<Response, ApiError> {
     reader.flush().await?;
     let pages = AllPages { reader, export: UsageExport::new(of, period) };
     Ok(respond(pages, format, Columns::All).await?)

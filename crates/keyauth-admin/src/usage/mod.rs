@@ -8,6 +8,8 @@ mod parameters;
 mod row;
 mod turns;
 
+pub(crate) use answer::Answer;
 pub use export::export_usage;
 pub use format::UsageFormat;
 pub use own::OwnUsage;
+pub(crate) use parameters::{CallsAsked, CallsParams, PeriodParams, UsageAsked, UsageParams};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, HeaderName};
 use axum::response::Response;
 use axum::routing::get;
@@ -17,10 +17,11 @@ use keyauth_tower::Principal;
 
 use super::answer::{Answer, BudgetLine};
 use super::export::{self, Pages};
-use super::parameters::{CallsAsked, UsageAsked};
+use super::parameters::{CallsAsked, CallsParams, PeriodParams, UsageAsked, UsageParams};
 use super::row::Columns;
 use super::turns::Turns;
-use crate::problem::UsageError;
+use crate::problem::ApiError;
+use crate::read::Query;
 
 type StatesFuture = Pin<Box<dyn Future<Output = Result<Vec<BudgetState>, LedgerError>> + Send>>;
 type States = dyn Fn(Vec<ChargedBudget>) -> StatesFuture + Send + Sync;
@@ -138,9 +139,9 @@ impl<R: UsageReader + Clone + 'static> Pages for OwnPages<R> {
 async fn usage<R: UsageReader + Clone + 'static>(
     State(own): State<OwnUsage<R>>,
     who: Principal,
-    RawQuery(query): RawQuery,
-) -> Result<([(HeaderName, &'static str); 1], Json<Answer>), UsageError> {
-    let asked = UsageAsked::read(query.as_deref(), own.clock.now()).map_err(UsageError::Invalid)?;
+    Query(period, params, _): Query<PeriodParams, UsageParams>,
+) -> Result<([(HeaderName, &'static str); 1], Json<Answer>), ApiError> {
+    let asked = UsageAsked::read(period, params, own.clock.now())?;
     let query = asked.query(subject(&who)).map_err(StoreError::from)?;
     let (turns, key) = (Arc::clone(&own.turns), who.key_id());
     let reader = own.reader.clone();
@@ -153,9 +154,9 @@ async fn usage<R: UsageReader + Clone + 'static>(
 async fn calls<R: UsageReader + Clone + 'static>(
     State(own): State<OwnUsage<R>>,
     who: Principal,
-    RawQuery(query): RawQuery,
-) -> Result<Response, UsageError> {
-    let asked = CallsAsked::read(query.as_deref(), own.clock.now()).map_err(UsageError::Invalid)?;
+    Query(period, params, _): Query<PeriodParams, CallsParams>,
+) -> Result<Response, ApiError> {
+    let asked = CallsAsked::read(period, &params, own.clock.now())?;
     let pages = OwnPages {
         reader: own.reader,
         turns: own.turns,

@@ -88,6 +88,12 @@ impl Shape {
 }
 
 impl Refusal {
+    /// The refusal that tells a reason in HTTP, for those who tell it in words of their own.
+    #[must_use]
+    pub fn of(reason: impl Into<Reason>) -> Self {
+        Self::new(reason, Shape::Http)
+    }
+
     pub(crate) fn new(reason: impl Into<Reason>, shape: Shape) -> Self {
         Self {
             reason: reason.into(),
