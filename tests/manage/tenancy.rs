@@ -1,0 +1,215 @@
+//! Whose is what, and who may give what to whom: G1, G2, G4.
+
+use serde_json::{Value, json};
+
+use crate::office::{Ask, Office, Told};
+
+crate::on_both_stores! {
+    g1_what_is_another_tenants_is_like_what_is_not_there,
+    g2_lists_have_ones_own_alone,
+    g4_nobody_gives_what_is_not_his,
+    g4_keys_of_data_manage_nothing,
+}
+
+const NOBODYS: &str = "00000000-0000-7000-8000-000000000000";
+
+const ALL_BUT_TENANTS: &[&str] = &[
+    "keyauth:tenants:read",
+    "keyauth:tenants:write",
+    "keyauth:owners:read",
+    "keyauth:owners:write",
+    "keyauth:groups:read",
+    "keyauth:groups:write",
+    "keyauth:keys:read",
+    "keyauth:keys:write",
+    "keyauth:limits:read",
+    "keyauth:limits:write",
+    "keyauth:budgets:read",
+    "keyauth:budgets:write",
+    "keyauth:usage:read",
+    "keyauth:audit:read",
+    "keyauth:verify",
+    "keyauth:explain",
+    "keyauth:grant-any",
+];
+
+async fn g1_what_is_another_tenants_is_like_what_is_not_there(office: Office) {
+    let acme = office.tenant("acme", ALL_BUT_TENANTS).await;
+    let (secret, key) = office.issue(&json!({"name": "ours", "owner": "ada"})).await;
+    let id = key["id"].as_str().expect("an id");
+    office.ask(&Ask::new("PUT", "/v1/groups/plan").text("{}")).await.json_of(200);
+    for (method, path, body) in [
+        ("GET", "/v1/keys/{key}", None),
+        ("PATCH", "/v1/keys/{key}", Some(json!({"name": "stolen"}))),
+        ("DELETE", "/v1/keys/{key}", None),
+        ("POST", "/v1/keys/{key}/rotate", Some(json!({}))),
+        ("POST", "/v1/keys/{key}/revoke", None),
+        ("POST", "/v1/keys/{key}/revoke?wait=1", None),
+        ("POST", "/v1/keys/{key}/enable", None),
+        ("POST", "/v1/keys/{key}/disable", None),
+        ("POST", "/v1/keys/{key}/explain", Some(json!({}))),
+        ("GET", "/v1/limits?key={key}", None),
+        ("POST", "/v1/limits/reset?key={key}", None),
+        ("GET", "/v1/budgets?key={key}", None),
+        ("POST", "/v1/budgets/reset?key={key}&name=total", None),
+        ("GET", "/v1/keys/{key}?tenant=default", None),
+        ("GET", "/v1/keys/{key}?tenant=nobodys", None),
+        ("GET", "/v1/owners/ada", None),
+        ("GET", "/v1/owners/nobody", None),
+        ("PATCH", "/v1/owners/ada", Some(json!({"status": "inactive"}))),
+        ("DELETE", "/v1/owners/ada", None),
+        ("GET", "/v1/owners/ada/groups", None),
+        ("GET", "/v1/groups/plan", None),
+        ("PATCH", "/v1/groups/plan", Some(json!({"status": "inactive"}))),
+        ("DELETE", "/v1/groups/plan?keys=detach", None),
+        ("GET", "/v1/groups/plan/members", None),
+        ("GET", "/v1/groups/plan/subscriptions", None),
+        ("GET", "/v1/tenants/default", None),
+        ("PUT", "/v1/tenants/default", Some(json!({}))),
+        ("PATCH", "/v1/tenants/default", Some(json!({"status": "inactive"}))),
+        ("GET", "/v1/keys?tenant=default", None),
+        ("PUT", "/v1/owners/eve?tenant=default", Some(json!({}))),
+        ("GET", "/v1/usage?tenant=default", None),
+        ("GET", "/v1/audit?tenant=default", None),
+    ] {
+        let mut bodies = Vec::new();
+        for id in [id, NOBODYS] {
+            let mut ask = Ask::new(method, &path.replace("{key}", id));
+            if let Some(body) = &body {
+                ask = ask.json(body);
+            }
+            let answer = office.ask_as(&acme, &ask).await;
+            answer.assert_refused(404, "not_found");
+            bodies.push(answer.body);
+        }
+        assert_eq!(bodies.first(), bodies.last(), "{method} {path}");
+    }
+    office.call("/", &secret).await.assert_reached_by("ada");
+    let ours = office.get(&format!("/v1/keys/{id}")).await.json_of(200);
+    assert_eq!(ours["name"], "ours");
+    assert_eq!(office.get("/v1/tenants/default").await.json_of(200)["status"], "active");
+
+    // A decision says no more than that.
+    let verify = Ask::new("POST", "/v1/keys/verify").json(&json!({"key": secret}));
+    let decision = office.ask_as(&acme, &verify).await.json_of(200);
+    assert_eq!((&decision["allowed"], &decision["code"]), (&json!(false), &json!("invalid_key")));
+    let explain = Ask::new("POST", "/v1/keys/explain").json(&json!({"key": secret}));
+    let explained = office.ask_as(&acme, &explain).await.json_of(200);
+    assert_eq!((&explained["key_is"], &explained["key"]), (&json!("unknown"), &Value::Null));
+    assert_eq!(office.ask(&explain).await.json_of(200)["key_is"], "known");
+}
+
+async fn g2_lists_have_ones_own_alone(office: Office) {
+    let acme = office.tenant("acme", ALL_BUT_TENANTS).await;
+    let (_, ours) = office.issue(&json!({"name": "a key", "owner": "ada"})).await;
+    let (_, theirs) = office.issue_in("acme", &json!({"name": "a key", "owner": "ada"})).await;
+    for group in ["plan", "team"] {
+        let put = Ask::new("PUT", &format!("/v1/groups/{group}")).text("{}");
+        office.ask(&put).await.json_of(200);
+    }
+    for (path, expected) in [
+        ("/v1/keys", 2),
+        ("/v1/keys?owner=ada", 1),
+        ("/v1/keys?order=name&prefix=a%20key", 1),
+        ("/v1/keys?order=hint&prefix=sk_test", 2),
+        ("/v1/keys?status=active&order=newest", 2),
+        ("/v1/owners", 2),
+        ("/v1/groups", 0),
+        ("/v1/tenants", 1),
+        (&format!("/v1/audit?key={}", ours["id"].as_str().expect("an id")), 0),
+    ] {
+        let list = office.ask_as(&acme, &Ask::new("GET", path)).await.json_of(200);
+        let items = list["items"].as_array().expect("a list");
+        assert_eq!(items.len(), expected, "{path}: {list}");
+        let own = |item: &Value| item.get("tenant").is_none_or(|tenant| tenant == "acme");
+        assert!(items.iter().all(own), "{path}: {list}");
+    }
+    let audit = office.ask_as(&acme, &Ask::new("GET", "/v1/audit")).await.json_of(200);
+    let entries = audit["items"].as_array().expect("a list");
+    assert!(entries.iter().any(|entry| entry["key"] == theirs["id"]), "{audit}");
+    assert!(entries.iter().all(|entry| entry["tenant"] == "acme"), "{audit}");
+    let everywhere = Ask::new("GET", "/v1/audit?everywhere=true");
+    office.ask_as(&acme, &everywhere).await.assert_refused(403, "scope_denied");
+    let all = office.ask(&everywhere).await.json_of(200);
+    let tenants = all["items"].as_array().expect("a list").iter().map(|entry| &entry["tenant"]);
+    assert!(tenants.into_iter().any(|tenant| tenant == "default"), "{all}");
+    // Who may act everywhere acts in his own unless he names another.
+    assert_eq!(
+        office.get("/v1/keys").await.json_of(200)["items"].as_array().map(Vec::len),
+        Some(2)
+    );
+    assert_eq!(
+        office.get("/v1/tenants").await.json_of(200)["items"].as_array().map(Vec::len),
+        Some(2)
+    );
+}
+
+async fn g4_nobody_gives_what_is_not_his(office: Office) {
+    let scopes = ["keyauth:keys:write", "keyauth:keys:read", "reports:read"];
+    let clerk = office.tenant("acme", &scopes).await;
+    let issue = |scopes: Value| {
+        Ask::new("POST", "/v1/keys").json(&json!({"name": "granted", "scopes": scopes}))
+    };
+    let own = office.ask_as(&clerk, &issue(json!(["reports:read"]))).await.json_of(201);
+    for beyond in
+        ["reports:write", "keyauth:tenants:write", "keyauth:all-tenants", "keyauth:grant-any"]
+    {
+        let refused = office.ask_as(&clerk, &issue(json!(["reports:read", beyond]))).await;
+        refused.assert_refused(403, "grant_denied");
+        assert!(refused.body.contains(beyond) && !refused.body.contains("reports:read"));
+        let update =
+            Ask::new("PATCH", &format!("/v1/keys/{}", own["key"]["id"].as_str().expect("id")));
+        let update = update.json(&json!({"scopes": ["reports:read", beyond]}));
+        office.ask_as(&clerk, &update).await.assert_refused(403, "grant_denied");
+        let import = json!({
+            "key": {"name": "imported", "scopes": [beyond]},
+            "hash": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+        });
+        let import = Ask::new("POST", "/v1/keys/import").json(&import);
+        office.ask_as(&clerk, &import).await.assert_refused(403, "grant_denied");
+    }
+    // Nor does he get the secret of a key that may do more.
+    let (_, mighty) =
+        office.issue_in("acme", &json!({"name": "m", "scopes": ["reports:write"]})).await;
+    let id = mighty["id"].as_str().expect("an id");
+    let rotate = Ask::new("POST", &format!("/v1/keys/{id}/rotate")).text("{}");
+    office.ask_as(&clerk, &rotate).await.assert_refused(403, "grant_denied");
+    let hint = office.get(&format!("/v1/keys/{id}?tenant=acme")).await.json_of(200)["hint"].clone();
+    assert_eq!(hint, mighty["hint"], "it was not rotated");
+
+    // Who may give any gives any, but those of administrators.
+    let scopes = ["keyauth:keys:write", "keyauth:grant-any"];
+    let chief = office.tenant("other", &scopes).await;
+    office.ask_as(&chief, &issue(json!(["reports:write"]))).await.json_of(201);
+    office.ask_as(&chief, &issue(json!(["keyauth:grant-any"]))).await.json_of(201);
+    let beyond = office.ask_as(&chief, &issue(json!(["keyauth:all-tenants"]))).await;
+    beyond.assert_refused(403, "grant_denied");
+}
+
+async fn g4_keys_of_data_manage_nothing(office: Office) {
+    let (data, key) = office.issue(&json!({"name": "data", "scopes": ["reports:read"]})).await;
+    let document = keyauth_admin::ManagementApi::document();
+    for (path, item) in &document.paths.paths {
+        for method in [
+            (&item.get, "GET"),
+            (&item.post, "POST"),
+            (&item.put, "PUT"),
+            (&item.patch, "PATCH"),
+            (&item.delete, "DELETE"),
+        ] {
+            let (Some(_), method) = method else { continue };
+            if path.starts_with("/v1/me") {
+                continue;
+            }
+            let id = key["id"].as_str().expect("an id");
+            let path = path.replace("{key}", id).replace("{owner}", "ada").replace("{group}", "g");
+            let path = path.replace("{tenant}", "default");
+            let answer = office.ask_as(&data, &Ask::new(method, &path).text("{}")).await;
+            answer.assert_refused(403, "scope_denied");
+            let stranger = office.send(&Ask::new(method, &path).text("{}")).await;
+            stranger.assert_refused(401, "missing_key");
+        }
+    }
+    let me = office.call("/v1/me", &data).await.json_of(200);
+    assert_eq!(me["id"], key["id"]);
+}
