@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::responses::Refused;
+use super::responses::{NotThere, Refused};
 use super::scope::needs::AuditRead;
 use super::subject::{SubjectParams, Whose};
 use super::{Acting, Api};
@@ -34,7 +34,7 @@ struct EverywhereParam {
 #[utoipa::path(
     get, path = "/v1/audit", tag = "audit",
     params(SubjectParams, PageParams, EverywhereParam),
-    responses((status = 200, description = "The changes.", body = PageView<AuditView>), Refused),
+    responses((status = 200, description = "The changes.", body = PageView<AuditView>), Refused, NotThere),
     security(("key" = ["keyauth:audit:read"]))
 )]
 async fn list(

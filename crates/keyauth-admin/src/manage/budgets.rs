@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::responses::Refused;
+use super::responses::{NotThere, Refused};
 use super::scope::needs::{BudgetsRead, BudgetsWrite};
 use super::subject::SubjectParams;
 use super::{Acting, Api};
@@ -37,7 +37,7 @@ struct BudgetParam {
 #[utoipa::path(
     get, path = "/v1/budgets", tag = "budgets",
     params(SubjectParams),
-    responses((status = 200, description = "The budgets.", body = Vec<BudgetStateView>), Refused),
+    responses((status = 200, description = "The budgets.", body = Vec<BudgetStateView>), Refused, NotThere),
     security(("key" = ["keyauth:budgets:read"]))
 )]
 async fn read(
@@ -54,7 +54,7 @@ async fn read(
 #[utoipa::path(
     post, path = "/v1/budgets/reset", tag = "budgets",
     params(SubjectParams, BudgetParam),
-    responses((status = 204, description = "It begins anew."), Refused),
+    responses((status = 204, description = "It begins anew."), Refused, NotThere),
     security(("key" = ["keyauth:budgets:write"]))
 )]
 async fn reset(
@@ -72,7 +72,7 @@ async fn reset(
 #[utoipa::path(
     post, path = "/v1/budgets/give-back-lost", tag = "budgets",
     params(SubjectParams, BudgetParam),
-    responses((status = 204, description = "It is given back."), Refused),
+    responses((status = 204, description = "It is given back."), Refused, NotThere),
     security(("key" = ["keyauth:budgets:write"]))
 )]
 async fn give_back_lost(

@@ -7,6 +7,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder};
 
 use super::ManagementApi;
+use crate::problem::{FieldProblem, ProblemBody};
 
 const DESCRIPTION: &str = "Manages API keys. Every request brings a key with the scope that is \
     named beside it, as `Authorization: Bearer`. It is about the tenant of that key unless \
@@ -24,7 +25,8 @@ pub(super) fn head() -> OpenApi {
         .license(Some(license))
         .build();
     let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    let components = ComponentsBuilder::new().security_scheme("key", key).build();
+    let components = ComponentsBuilder::new().security_scheme("key", key);
+    let components = components.schema_from::<ProblemBody>().schema_from::<FieldProblem>().build();
     let tags = [
         ("tenants", "Customers of the service, whose owners, groups and keys are nobody else's."),
         ("owners", "People and services that keys speak for."),

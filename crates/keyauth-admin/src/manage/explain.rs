@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use super::acting::TenantParam;
 use super::facts::Facts;
 use super::path::At;
-use super::responses::{BodyRefused, Refused};
+use super::responses::{BodyRefused, NotThere, Refused};
 use super::scope::needs::Explain;
 use super::{Acting, Api};
 use crate::problem::ApiError;
@@ -30,7 +30,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
     request_body = ExplainKeyBody,
     responses(
         (status = 200, description = "What becomes of it, and why.", body = ExplanationView),
-        Refused, BodyRefused
+        Refused, NotThere, BodyRefused
     ),
     security(("key" = ["keyauth:explain"]))
 )]
@@ -59,7 +59,7 @@ async fn explain_presented(
     request_body = ExplainBody,
     responses(
         (status = 200, description = "What becomes of it, and why.", body = ExplanationView),
-        Refused, BodyRefused
+        Refused, NotThere, BodyRefused
     ),
     security(("key" = ["keyauth:explain"]))
 )]

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::acting::TenantParam;
 use super::path::At;
-use super::responses::{BodyRefused, Conflicts, Refused};
+use super::responses::{BodyRefused, Conflicts, NotThere, Refused};
 use super::scope::needs::{GroupsRead, GroupsWrite};
 use super::{Acting, Api};
 use crate::problem::ApiError;
@@ -34,7 +34,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[utoipa::path(
     get, path = "/v1/groups", tag = "groups",
     params(TenantParam, PageParams),
-    responses((status = 200, description = "The groups.", body = PageView<GroupView>), Refused),
+    responses((status = 200, description = "The groups.", body = PageView<GroupView>), Refused, NotThere),
     security(("key" = ["keyauth:groups:read"]))
 )]
 async fn list(
@@ -50,7 +50,7 @@ async fn list(
 #[utoipa::path(
     get, path = "/v1/groups/{group}", tag = "groups",
     params(("group" = String, Path, description = "Its id."), TenantParam),
-    responses((status = 200, description = "The group.", body = GroupView), Refused),
+    responses((status = 200, description = "The group.", body = GroupView), Refused, NotThere),
     security(("key" = ["keyauth:groups:read"]))
 )]
 async fn read(
@@ -70,7 +70,7 @@ async fn read(
     request_body = GroupBody,
     responses(
         (status = 200, description = "The group as it is now.", body = GroupView),
-        Refused, BodyRefused
+        Refused, NotThere, BodyRefused
     ),
     security(("key" = ["keyauth:groups:write"]))
 )]
@@ -94,7 +94,7 @@ async fn put(
     request_body = GroupUpdateBody,
     responses(
         (status = 200, description = "The group as it is now.", body = GroupView),
-        Refused, BodyRefused
+        Refused, NotThere, BodyRefused
     ),
     security(("key" = ["keyauth:groups:write"]))
 )]
@@ -125,7 +125,7 @@ struct BoundParam {
     responses(
         (status = 200, description = "It is gone, and so many keys are without it.",
          body = DeletedKeys),
-        Refused, Conflicts
+        Refused, NotThere, Conflicts
     ),
     security(("key" = ["keyauth:groups:write"]))
 )]
@@ -149,7 +149,7 @@ async fn delete(
 #[utoipa::path(
     get, path = "/v1/groups/{group}/members", tag = "groups",
     params(("group" = String, Path, description = "Its id."), TenantParam, PageParams),
-    responses((status = 200, description = "Ids of owners.", body = PageView<String>), Refused),
+    responses((status = 200, description = "Ids of owners.", body = PageView<String>), Refused, NotThere),
     security(("key" = ["keyauth:groups:read"]))
 )]
 async fn members(
@@ -171,7 +171,7 @@ async fn members(
         ("owner" = String, Path, description = "The owner's id."),
         TenantParam
     ),
-    responses((status = 204, description = "It is on the list."), Refused),
+    responses((status = 204, description = "It is on the list."), Refused, NotThere),
     security(("key" = ["keyauth:groups:write"]))
 )]
 async fn add_member(
@@ -191,7 +191,7 @@ async fn add_member(
         ("owner" = String, Path, description = "The owner's id."),
         TenantParam
     ),
-    responses((status = 204, description = "It is not on the list."), Refused),
+    responses((status = 204, description = "It is not on the list."), Refused, NotThere),
     security(("key" = ["keyauth:groups:write"]))
 )]
 async fn remove_member(
@@ -210,7 +210,7 @@ async fn remove_member(
     responses(
         (status = 200, description = "The subscriptions, whether they count or not.",
          body = PageView<SubscriptionView>),
-        Refused
+        Refused, NotThere
     ),
     security(("key" = ["keyauth:groups:read"]))
 )]
@@ -237,7 +237,7 @@ async fn subscriptions(
     request_body = SubscriptionBody,
     responses(
         (status = 200, description = "The subscription.", body = SubscriptionView),
-        Refused, BodyRefused
+        Refused, NotThere, BodyRefused
     ),
     security(("key" = ["keyauth:groups:write"]))
 )]
@@ -260,7 +260,7 @@ async fn put_subscription(
         ("owner" = String, Path, description = "The owner's id."),
         TenantParam
     ),
-    responses((status = 204, description = "There is none."), Refused),
+    responses((status = 204, description = "There is none."), Refused, NotThere),
     security(("key" = ["keyauth:groups:write"]))
 )]
 async fn remove_subscription(

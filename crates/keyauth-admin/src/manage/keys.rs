@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::acting::{IdempotencyKey, Named, TenantParam};
 use super::path::At;
-use super::responses::{BodyRefused, Conflicts, NameTaken, Refused};
+use super::responses::{BodyRefused, Conflicts, NameTaken, NotThere, Refused};
 use super::scope::needs::{KeysRead, KeysWrite};
 use super::{Acting, Api};
 use crate::problem::ApiError;
@@ -114,7 +114,7 @@ fn named<T, E: ToString>(
 #[utoipa::path(
     get, path = "/v1/keys", tag = "keys",
     params(KeyParams, PageParams),
-    responses((status = 200, description = "The keys.", body = PageView<KeyView>), Refused),
+    responses((status = 200, description = "The keys.", body = PageView<KeyView>), Refused, NotThere),
     security(("key" = ["keyauth:keys:read"]))
 )]
 async fn list(
@@ -137,7 +137,7 @@ async fn list(
          body = IssuedView),
         (status = 200, description = "The request was done before: the key that it has made.",
          body = IssuedView),
-        Refused, BodyRefused, Conflicts, NameTaken
+        Refused, NotThere, BodyRefused, Conflicts, NameTaken
     ),
     security(("key" = ["keyauth:keys:write"]))
 )]
@@ -178,7 +178,7 @@ async fn repeated(
          body = IssuedView),
         (status = 200, description = "The request was done before: the key that it has made.",
          body = IssuedView),
-        Refused, BodyRefused, Conflicts, NameTaken
+        Refused, NotThere, BodyRefused, Conflicts, NameTaken
     ),
     security(("key" = ["keyauth:keys:write"]))
 )]
@@ -201,7 +201,7 @@ async fn import(
 #[utoipa::path(
     get, path = "/v1/keys/{key}", tag = "keys",
     params(("key" = String, Path, format = "uuid", description = "Its id."), TenantParam),
-    responses((status = 200, description = "The key.", body = KeyView), Refused),
+    responses((status = 200, description = "The key.", body = KeyView), Refused, NotThere),
     security(("key" = ["keyauth:keys:read"]))
 )]
 async fn read(
@@ -221,7 +221,7 @@ async fn read(
     request_body = KeyUpdateBody,
     responses(
         (status = 200, description = "The key as it is now.", body = KeyView),
-        Refused, BodyRefused, Conflicts
+        Refused, NotThere, BodyRefused, Conflicts
     ),
     security(("key" = ["keyauth:keys:write"]))
 )]
@@ -243,7 +243,7 @@ async fn update(
 #[utoipa::path(
     delete, path = "/v1/keys/{key}", tag = "keys",
     params(("key" = String, Path, format = "uuid", description = "Its id."), TenantParam),
-    responses((status = 204, description = "It is gone."), Refused),
+    responses((status = 204, description = "It is gone."), Refused, NotThere),
     security(("key" = ["keyauth:keys:write"]))
 )]
 async fn delete(
@@ -271,7 +271,7 @@ async fn delete(
          body = IssuedView),
         (status = 200, description = "The request was done before: the key, without its text.",
          body = IssuedView),
-        Refused, BodyRefused, Conflicts, NameTaken
+        Refused, NotThere, BodyRefused, Conflicts, NameTaken
     ),
     security(("key" = ["keyauth:keys:write"]))
 )]
@@ -316,7 +316,7 @@ struct WaitParam {
         ("key" = String, Path, format = "uuid", description = "Its id."),
         TenantParam, WaitParam
     ),
-    responses((status = 200, description = "The key is revoked.", body = RevokedView), Refused),
+    responses((status = 200, description = "The key is revoked.", body = RevokedView), Refused, NotThere),
     security(("key" = ["keyauth:keys:write"]))
 )]
 async fn revoke(
@@ -340,7 +340,7 @@ async fn revoke(
 #[utoipa::path(
     post, path = "/v1/keys/{key}/enable", tag = "keys",
     params(("key" = String, Path, format = "uuid", description = "Its id."), TenantParam),
-    responses((status = 200, description = "The key as it is now.", body = KeyView), Refused, Conflicts),
+    responses((status = 200, description = "The key as it is now.", body = KeyView), Refused, NotThere, Conflicts),
     security(("key" = ["keyauth:keys:write"]))
 )]
 async fn enable(
@@ -355,7 +355,7 @@ async fn enable(
 #[utoipa::path(
     post, path = "/v1/keys/{key}/disable", tag = "keys",
     params(("key" = String, Path, format = "uuid", description = "Its id."), TenantParam),
-    responses((status = 200, description = "The key as it is now.", body = KeyView), Refused, Conflicts),
+    responses((status = 200, description = "The key as it is now.", body = KeyView), Refused, NotThere, Conflicts),
     security(("key" = ["keyauth:keys:write"]))
 )]
 async fn disable(

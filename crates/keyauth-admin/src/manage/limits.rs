@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::responses::Refused;
+use super::responses::{NotThere, Refused};
 use super::scope::needs::{LimitsRead, LimitsWrite};
 use super::subject::SubjectParams;
 use super::{Acting, Api};
@@ -24,7 +24,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[utoipa::path(
     get, path = "/v1/limits", tag = "limits",
     params(SubjectParams),
-    responses((status = 200, description = "The limits.", body = Vec<LimitStateView>), Refused),
+    responses((status = 200, description = "The limits.", body = Vec<LimitStateView>), Refused, NotThere),
     security(("key" = ["keyauth:limits:read"]))
 )]
 async fn read(
@@ -44,7 +44,7 @@ async fn read(
 #[utoipa::path(
     post, path = "/v1/limits/reset", tag = "limits",
     params(SubjectParams),
-    responses((status = 204, description = "They begin anew."), Refused),
+    responses((status = 204, description = "They begin anew."), Refused, NotThere),
     security(("key" = ["keyauth:limits:write"]))
 )]
 async fn reset(

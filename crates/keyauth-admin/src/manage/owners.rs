@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 
 use super::acting::TenantParam;
 use super::path::At;
-use super::responses::{BodyRefused, Refused};
+use super::responses::{BodyRefused, NotThere, Refused};
 use super::scope::needs::{OwnersRead, OwnersWrite};
 use super::{Acting, Api};
 use crate::problem::ApiError;
@@ -27,7 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[utoipa::path(
     get, path = "/v1/owners", tag = "owners",
     params(TenantParam, PageParams),
-    responses((status = 200, description = "The owners.", body = PageView<OwnerView>), Refused),
+    responses((status = 200, description = "The owners.", body = PageView<OwnerView>), Refused, NotThere),
     security(("key" = ["keyauth:owners:read"]))
 )]
 async fn list(
@@ -43,7 +43,7 @@ async fn list(
 #[utoipa::path(
     get, path = "/v1/owners/{owner}", tag = "owners",
     params(("owner" = String, Path, description = "Its id."), TenantParam),
-    responses((status = 200, description = "The owner.", body = OwnerView), Refused),
+    responses((status = 200, description = "The owner.", body = OwnerView), Refused, NotThere),
     security(("key" = ["keyauth:owners:read"]))
 )]
 async fn read(
@@ -63,7 +63,7 @@ async fn read(
     request_body = OwnerBody,
     responses(
         (status = 200, description = "The owner as it is now.", body = OwnerView),
-        Refused, BodyRefused
+        Refused, NotThere, BodyRefused
     ),
     security(("key" = ["keyauth:owners:write"]))
 )]
@@ -87,7 +87,7 @@ async fn put(
     request_body = OwnerUpdateBody,
     responses(
         (status = 200, description = "The owner as it is now.", body = OwnerView),
-        Refused, BodyRefused
+        Refused, NotThere, BodyRefused
     ),
     security(("key" = ["keyauth:owners:write"]))
 )]
@@ -110,7 +110,7 @@ async fn update(
     responses(
         (status = 200, description = "It is gone, and so many keys are revoked.",
          body = DeletedKeys),
-        Refused
+        Refused, NotThere
     ),
     security(("key" = ["keyauth:owners:write"]))
 )]
@@ -127,7 +127,7 @@ async fn delete(
 #[utoipa::path(
     get, path = "/v1/owners/{owner}/groups", tag = "owners",
     params(("owner" = String, Path, description = "Its id."), TenantParam, PageParams),
-    responses((status = 200, description = "The groups.", body = PageView<GroupView>), Refused),
+    responses((status = 200, description = "The groups.", body = PageView<GroupView>), Refused, NotThere),
     security(("key" = ["keyauth:owners:read"]))
 )]
 async fn groups(

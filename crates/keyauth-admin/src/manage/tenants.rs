@@ -6,7 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::path::At;
-use super::responses::{BodyRefused, Refused};
+use super::responses::{BodyRefused, NotThere, Refused};
 use super::scope::needs::{TenantsRead, TenantsWrite};
 use super::{Acting, Api};
 use crate::problem::ApiError;
@@ -31,7 +31,7 @@ impl<N: super::scope::Needs> Acting<N> {
 #[utoipa::path(
     get, path = "/v1/tenants", tag = "tenants",
     params(PageParams),
-    responses((status = 200, description = "The tenants.", body = PageView<TenantView>), Refused),
+    responses((status = 200, description = "The tenants.", body = PageView<TenantView>), Refused, NotThere),
     security(("key" = ["keyauth:tenants:read"]))
 )]
 async fn list(
@@ -53,7 +53,7 @@ async fn list(
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}", tag = "tenants",
     params(("tenant" = String, Path, description = "Its id.")),
-    responses((status = 200, description = "The tenant.", body = TenantView), Refused),
+    responses((status = 200, description = "The tenant.", body = TenantView), Refused, NotThere),
     security(("key" = ["keyauth:tenants:read"]))
 )]
 async fn read(
@@ -74,7 +74,7 @@ async fn read(
     request_body = TenantBody,
     responses(
         (status = 200, description = "The tenant as it is now.", body = TenantView),
-        Refused, BodyRefused
+        Refused, NotThere, BodyRefused
     ),
     security(("key" = ["keyauth:tenants:write", "keyauth:all-tenants"]))
 )]
@@ -100,7 +100,7 @@ async fn put(
     request_body = TenantUpdateBody,
     responses(
         (status = 200, description = "The tenant as it is now.", body = TenantView),
-        Refused, BodyRefused
+        Refused, NotThere, BodyRefused
     ),
     security(("key" = ["keyauth:tenants:write", "keyauth:all-tenants"]))
 )]

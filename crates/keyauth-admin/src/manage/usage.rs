@@ -9,7 +9,7 @@ use keyauth_core::{LimitedSubject, Period, StoreError, UsageLine, UsageQuery, Us
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::responses::Refused;
+use super::responses::{NotThere, Refused};
 use super::scope::needs::UsageRead;
 use super::subject::SubjectParams;
 use super::{Acting, Api};
@@ -62,7 +62,7 @@ impl<R: UsageReader + Clone + 'static> DynUsage for R {
 #[utoipa::path(
     get, path = "/v1/usage", tag = "usage",
     params(SubjectParams, PeriodParams, UsageParams),
-    responses((status = 200, description = "The sums.", body = Answer), Refused),
+    responses((status = 200, description = "The sums.", body = Answer), Refused, NotThere),
     security(("key" = ["keyauth:usage:read"]))
 )]
 async fn read(
@@ -83,9 +83,9 @@ async fn read(
     get, path = "/v1/usage/calls", tag = "usage",
     params(SubjectParams, PeriodParams, CallsParams),
     responses(
-        (status = 200, description = "The calls, one a line.", body = String,
-         content_type = "application/x-ndjson"),
-        Refused
+        (status = 200, description = "The calls, one a line.",
+         content((String = "application/x-ndjson"), (String = "text/csv"))),
+        Refused, NotThere
     ),
     security(("key" = ["keyauth:usage:read"]))
 )]

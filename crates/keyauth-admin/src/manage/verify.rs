@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::acting::TenantParam;
 use super::facts::Facts;
-use super::responses::{BodyRefused, Conflicts, Refused};
+use super::responses::{BodyRefused, Conflicts, NotThere, Refused};
 use super::scope::ManagementScope;
 use super::scope::needs::Verify;
 use super::{Acting, Api};
@@ -51,7 +51,7 @@ impl From<Denial> for No {
     request_body = VerifyBody,
     responses(
         (status = 200, description = "The decision, a yes or a no.", body = DecisionView),
-        Refused, BodyRefused, Conflicts
+        Refused, NotThere, BodyRefused, Conflicts
     ),
     security(("key" = ["keyauth:verify"]))
 )]
