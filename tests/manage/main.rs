@@ -11,6 +11,7 @@
 mod documented;
 mod lifecycle;
 mod office;
+mod proxies;
 mod strict;
 mod tenancy;
 mod verify;

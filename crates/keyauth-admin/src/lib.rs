@@ -46,6 +46,7 @@
 //! * A parameter that is unknown, repeated or no value of its kind is 400, and named.
 //! * An export holds nothing between its pages, so that slow readers cost nothing.
 
+mod forward_auth;
 #[expect(
     unused_qualifications,
     reason = "the macro of the document names what it is given in full"
@@ -56,6 +57,7 @@ mod read;
 mod usage;
 mod wire;
 
+pub use forward_auth::ForwardAuth;
 pub use manage::{ManagedStore, ManagementApi, ManagementScope};
 pub use problem::ApiError;
 pub use usage::{OwnUsage, UsageFormat, export_usage};

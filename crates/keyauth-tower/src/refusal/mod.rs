@@ -106,7 +106,9 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn with_scopes(self, scopes: &[Scope]) -> Self {
+    /// Tells which scopes were asked for, where one of them is missing.
+    #[must_use]
+    pub fn with_scopes(self, scopes: &[Scope]) -> Self {
         Self { scopes: scopes.to_vec(), ..self }
     }
 
