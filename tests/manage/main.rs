@@ -9,6 +9,7 @@
 )]
 
 mod documented;
+mod generated;
 mod lifecycle;
 mod office;
 mod proxies;

@@ -16,7 +16,7 @@ use crate::read::Query;
 use crate::wire::{AuditView, PageParams, PageView};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(routes!(read_audit))
 }
 
 /// Of whom else.
@@ -37,7 +37,7 @@ struct EverywhereParam {
     responses((status = 200, description = "The changes.", body = PageView<AuditView>), Refused, NotThere),
     security(("key" = ["keyauth:audit:read"]))
 )]
-async fn list(
+async fn read_audit(
     acting: Acting<AuditRead>,
     Query(whose, page, everywhere): Query<SubjectParams, PageParams, EverywhereParam>,
 ) -> Result<Json<PageView<AuditView>>, ApiError> {

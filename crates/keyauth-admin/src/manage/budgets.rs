@@ -17,8 +17,8 @@ use crate::wire::BudgetStateView;
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(read))
-        .routes(routes!(reset))
+        .routes(routes!(read_budgets))
+        .routes(routes!(reset_budget))
         .routes(routes!(give_back_lost))
 }
 
@@ -40,7 +40,7 @@ struct BudgetParam {
     responses((status = 200, description = "The budgets.", body = Vec<BudgetStateView>), Refused, NotThere),
     security(("key" = ["keyauth:budgets:read"]))
 )]
-async fn read(
+async fn read_budgets(
     acting: Acting<BudgetsRead>,
     Query(whose, ..): Query<SubjectParams>,
 ) -> Result<Json<Vec<BudgetStateView>>, ApiError> {
@@ -57,7 +57,7 @@ async fn read(
     responses((status = 204, description = "It begins anew."), Refused, NotThere),
     security(("key" = ["keyauth:budgets:write"]))
 )]
-async fn reset(
+async fn reset_budget(
     acting: Acting<BudgetsWrite>,
     Query(whose, budget, _): Query<SubjectParams, BudgetParam>,
 ) -> Result<StatusCode, ApiError> {

@@ -17,7 +17,7 @@ use crate::read::{Body, Query};
 use crate::wire::{ExplainBody, ExplainKeyBody, ExplanationView};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(explain_presented)).routes(routes!(explain))
+    OpenApiRouter::new().routes(routes!(explain_presented_key)).routes(routes!(explain_key))
 }
 
 /// Explain what becomes of a key that was presented, and of a request.
@@ -34,7 +34,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
     ),
     security(("key" = ["keyauth:explain"]))
 )]
-async fn explain_presented(
+async fn explain_presented_key(
     acting: Acting<Explain>,
     State(api): State<Api>,
     Query(..): Query<TenantParam>,
@@ -63,7 +63,7 @@ async fn explain_presented(
     ),
     security(("key" = ["keyauth:explain"]))
 )]
-async fn explain(
+async fn explain_key(
     acting: Acting<Explain>,
     State(api): State<Api>,
     At(key): At<KeyId>,

@@ -22,11 +22,11 @@ use crate::wire::{
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(read, put, update, delete))
-        .routes(routes!(members))
+        .routes(routes!(list_groups))
+        .routes(routes!(read_group, put_group, update_group, delete_group))
+        .routes(routes!(list_members))
         .routes(routes!(add_member, remove_member))
-        .routes(routes!(subscriptions))
+        .routes(routes!(list_subscriptions))
         .routes(routes!(put_subscription, remove_subscription))
 }
 
@@ -37,7 +37,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
     responses((status = 200, description = "The groups.", body = PageView<GroupView>), Refused, NotThere),
     security(("key" = ["keyauth:groups:read"]))
 )]
-async fn list(
+async fn list_groups(
     acting: Acting<GroupsRead>,
     Query(_, page, _): Query<TenantParam, PageParams>,
 ) -> Result<Json<PageView<GroupView>>, ApiError> {
@@ -53,7 +53,7 @@ async fn list(
     responses((status = 200, description = "The group.", body = GroupView), Refused, NotThere),
     security(("key" = ["keyauth:groups:read"]))
 )]
-async fn read(
+async fn read_group(
     acting: Acting<GroupsRead>,
     At(group): At<GroupId>,
     Query(..): Query<TenantParam>,
@@ -74,7 +74,7 @@ async fn read(
     ),
     security(("key" = ["keyauth:groups:write"]))
 )]
-async fn put(
+async fn put_group(
     acting: Acting<GroupsWrite>,
     At(group): At<GroupId>,
     Query(..): Query<TenantParam>,
@@ -98,7 +98,7 @@ async fn put(
     ),
     security(("key" = ["keyauth:groups:write"]))
 )]
-async fn update(
+async fn update_group(
     acting: Acting<GroupsWrite>,
     At(group): At<GroupId>,
     Query(..): Query<TenantParam>,
@@ -129,7 +129,7 @@ struct BoundParam {
     ),
     security(("key" = ["keyauth:groups:write"]))
 )]
-async fn delete(
+async fn delete_group(
     acting: Acting<GroupsWrite>,
     At(group): At<GroupId>,
     Query(_, bound, _): Query<TenantParam, BoundParam>,
@@ -152,7 +152,7 @@ async fn delete(
     responses((status = 200, description = "Ids of owners.", body = PageView<String>), Refused, NotThere),
     security(("key" = ["keyauth:groups:read"]))
 )]
-async fn members(
+async fn list_members(
     acting: Acting<GroupsRead>,
     At(group): At<GroupId>,
     Query(_, page, _): Query<TenantParam, PageParams>,
@@ -214,7 +214,7 @@ async fn remove_member(
     ),
     security(("key" = ["keyauth:groups:read"]))
 )]
-async fn subscriptions(
+async fn list_subscriptions(
     acting: Acting<GroupsRead>,
     At(group): At<GroupId>,
     Query(_, page, _): Query<TenantParam, PageParams>,

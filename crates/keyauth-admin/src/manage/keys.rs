@@ -28,13 +28,13 @@ use crate::wire::{
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(list, issue))
-        .routes(routes!(import))
-        .routes(routes!(read, update, delete))
-        .routes(routes!(rotate))
-        .routes(routes!(revoke))
-        .routes(routes!(enable))
-        .routes(routes!(disable))
+        .routes(routes!(list_keys, issue_key))
+        .routes(routes!(import_key))
+        .routes(routes!(read_key, update_key, delete_key))
+        .routes(routes!(rotate_key))
+        .routes(routes!(revoke_key))
+        .routes(routes!(enable_key))
+        .routes(routes!(disable_key))
 }
 
 /// Which keys to read, and in which order.
@@ -117,7 +117,7 @@ fn named<T, E: ToString>(
     responses((status = 200, description = "The keys.", body = PageView<KeyView>), Refused, NotThere),
     security(("key" = ["keyauth:keys:read"]))
 )]
-async fn list(
+async fn list_keys(
     acting: Acting<KeysRead>,
     Query(keys, page, _): Query<KeyParams, PageParams>,
 ) -> Result<Json<PageView<KeyView>>, ApiError> {
@@ -141,7 +141,7 @@ async fn list(
     ),
     security(("key" = ["keyauth:keys:write"]))
 )]
-async fn issue(
+async fn issue_key(
     acting: Acting<KeysWrite>,
     request: Named,
     Query(..): Query<TenantParam>,
@@ -182,7 +182,7 @@ async fn repeated(
     ),
     security(("key" = ["keyauth:keys:write"]))
 )]
-async fn import(
+async fn import_key(
     acting: Acting<KeysWrite>,
     request: Named,
     Query(..): Query<TenantParam>,
@@ -204,7 +204,7 @@ async fn import(
     responses((status = 200, description = "The key.", body = KeyView), Refused, NotThere),
     security(("key" = ["keyauth:keys:read"]))
 )]
-async fn read(
+async fn read_key(
     acting: Acting<KeysRead>,
     At(key): At<KeyId>,
     Query(..): Query<TenantParam>,
@@ -225,7 +225,7 @@ async fn read(
     ),
     security(("key" = ["keyauth:keys:write"]))
 )]
-async fn update(
+async fn update_key(
     acting: Acting<KeysWrite>,
     At(key): At<KeyId>,
     Query(..): Query<TenantParam>,
@@ -246,7 +246,7 @@ async fn update(
     responses((status = 204, description = "It is gone."), Refused, NotThere),
     security(("key" = ["keyauth:keys:write"]))
 )]
-async fn delete(
+async fn delete_key(
     acting: Acting<KeysWrite>,
     At(key): At<KeyId>,
     Query(..): Query<TenantParam>,
@@ -275,7 +275,7 @@ async fn delete(
     ),
     security(("key" = ["keyauth:keys:write"]))
 )]
-async fn rotate(
+async fn rotate_key(
     acting: Acting<KeysWrite>,
     At(key): At<KeyId>,
     request: Named,
@@ -319,7 +319,7 @@ struct WaitParam {
     responses((status = 200, description = "The key is revoked.", body = RevokedView), Refused, NotThere),
     security(("key" = ["keyauth:keys:write"]))
 )]
-async fn revoke(
+async fn revoke_key(
     acting: Acting<KeysWrite>,
     At(key): At<KeyId>,
     Query(_, WaitParam { wait }, _): Query<TenantParam, WaitParam>,
@@ -343,7 +343,7 @@ async fn revoke(
     responses((status = 200, description = "The key as it is now.", body = KeyView), Refused, NotThere, Conflicts),
     security(("key" = ["keyauth:keys:write"]))
 )]
-async fn enable(
+async fn enable_key(
     acting: Acting<KeysWrite>,
     At(key): At<KeyId>,
     Query(..): Query<TenantParam>,
@@ -358,7 +358,7 @@ async fn enable(
     responses((status = 200, description = "The key as it is now.", body = KeyView), Refused, NotThere, Conflicts),
     security(("key" = ["keyauth:keys:write"]))
 )]
-async fn disable(
+async fn disable_key(
     acting: Acting<KeysWrite>,
     At(key): At<KeyId>,
     Query(..): Query<TenantParam>,

@@ -15,7 +15,7 @@ use crate::read::Query;
 use crate::wire::LimitStateView;
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(read)).routes(routes!(reset))
+    OpenApiRouter::new().routes(routes!(read_limits)).routes(routes!(reset_limits))
 }
 
 /// Read how limits stand.
@@ -27,7 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
     responses((status = 200, description = "The limits.", body = Vec<LimitStateView>), Refused, NotThere),
     security(("key" = ["keyauth:limits:read"]))
 )]
-async fn read(
+async fn read_limits(
     acting: Acting<LimitsRead>,
     State(api): State<Api>,
     Query(whose, ..): Query<SubjectParams>,
@@ -47,7 +47,7 @@ async fn read(
     responses((status = 204, description = "They begin anew."), Refused, NotThere),
     security(("key" = ["keyauth:limits:write"]))
 )]
-async fn reset(
+async fn reset_limits(
     acting: Acting<LimitsWrite>,
     State(api): State<Api>,
     Query(whose, ..): Query<SubjectParams>,

@@ -12,7 +12,7 @@ use crate::read::{NoMore, Query};
 use crate::wire::VerifiedKey;
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(read))
+    OpenApiRouter::new().routes(routes!(read_own_key))
 }
 
 /// Read whose key this is.
@@ -23,6 +23,9 @@ pub(super) fn router() -> OpenApiRouter<Api> {
     responses((status = 200, description = "The key that asks.", body = VerifiedKey), Refused),
     security(("key" = []))
 )]
-async fn read(who: Principal, Query(..): Query<NoMore>) -> Result<Json<VerifiedKey>, ApiError> {
+async fn read_own_key(
+    who: Principal,
+    Query(..): Query<NoMore>,
+) -> Result<Json<VerifiedKey>, ApiError> {
     Ok(Json((&*who).into()))
 }

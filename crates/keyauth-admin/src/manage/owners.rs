@@ -18,9 +18,9 @@ use crate::wire::{
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(read, put, update, delete))
-        .routes(routes!(groups))
+        .routes(routes!(list_owners))
+        .routes(routes!(read_owner, put_owner, update_owner, delete_owner))
+        .routes(routes!(list_open_groups))
 }
 
 /// Read owners.
@@ -30,7 +30,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
     responses((status = 200, description = "The owners.", body = PageView<OwnerView>), Refused, NotThere),
     security(("key" = ["keyauth:owners:read"]))
 )]
-async fn list(
+async fn list_owners(
     acting: Acting<OwnersRead>,
     Query(_, page, _): Query<TenantParam, PageParams>,
 ) -> Result<Json<PageView<OwnerView>>, ApiError> {
@@ -46,7 +46,7 @@ async fn list(
     responses((status = 200, description = "The owner.", body = OwnerView), Refused, NotThere),
     security(("key" = ["keyauth:owners:read"]))
 )]
-async fn read(
+async fn read_owner(
     acting: Acting<OwnersRead>,
     At(owner): At<OwnerId>,
     Query(..): Query<TenantParam>,
@@ -67,7 +67,7 @@ async fn read(
     ),
     security(("key" = ["keyauth:owners:write"]))
 )]
-async fn put(
+async fn put_owner(
     acting: Acting<OwnersWrite>,
     At(owner): At<OwnerId>,
     Query(..): Query<TenantParam>,
@@ -91,7 +91,7 @@ async fn put(
     ),
     security(("key" = ["keyauth:owners:write"]))
 )]
-async fn update(
+async fn update_owner(
     acting: Acting<OwnersWrite>,
     At(owner): At<OwnerId>,
     Query(..): Query<TenantParam>,
@@ -114,7 +114,7 @@ async fn update(
     ),
     security(("key" = ["keyauth:owners:write"]))
 )]
-async fn delete(
+async fn delete_owner(
     acting: Acting<OwnersWrite>,
     At(owner): At<OwnerId>,
     Query(..): Query<TenantParam>,
@@ -130,7 +130,7 @@ async fn delete(
     responses((status = 200, description = "The groups.", body = PageView<GroupView>), Refused, NotThere),
     security(("key" = ["keyauth:owners:read"]))
 )]
-async fn groups(
+async fn list_open_groups(
     acting: Acting<OwnersRead>,
     At(owner): At<OwnerId>,
     Query(_, page, _): Query<TenantParam, PageParams>,

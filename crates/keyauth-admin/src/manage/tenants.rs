@@ -14,7 +14,11 @@ use crate::read::{Body, NoMore, Query};
 use crate::wire::{PageParams, PageView, TenantBody, TenantUpdateBody, TenantView};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, put, update))
+    OpenApiRouter::new().routes(routes!(list_tenants)).routes(routes!(
+        read_tenant,
+        put_tenant,
+        update_tenant
+    ))
 }
 
 impl<N: super::scope::Needs> Acting<N> {
@@ -34,7 +38,7 @@ impl<N: super::scope::Needs> Acting<N> {
     responses((status = 200, description = "The tenants.", body = PageView<TenantView>), Refused, NotThere),
     security(("key" = ["keyauth:tenants:read"]))
 )]
-async fn list(
+async fn list_tenants(
     acting: Acting<TenantsRead>,
     Query(page, ..): Query<PageParams>,
 ) -> Result<Json<PageView<TenantView>>, ApiError> {
@@ -56,7 +60,7 @@ async fn list(
     responses((status = 200, description = "The tenant.", body = TenantView), Refused, NotThere),
     security(("key" = ["keyauth:tenants:read"]))
 )]
-async fn read(
+async fn read_tenant(
     acting: Acting<TenantsRead>,
     At(tenant): At<TenantId>,
     Query(..): Query<NoMore>,
@@ -78,7 +82,7 @@ async fn read(
     ),
     security(("key" = ["keyauth:tenants:write", "keyauth:all-tenants"]))
 )]
-async fn put(
+async fn put_tenant(
     acting: Acting<TenantsWrite>,
     At(tenant): At<TenantId>,
     Query(..): Query<NoMore>,
@@ -104,7 +108,7 @@ async fn put(
     ),
     security(("key" = ["keyauth:tenants:write", "keyauth:all-tenants"]))
 )]
-async fn update(
+async fn update_tenant(
     acting: Acting<TenantsWrite>,
     At(tenant): At<TenantId>,
     Query(..): Query<NoMore>,

@@ -21,7 +21,7 @@ use crate::usage::{
 };
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(read)).routes(routes!(calls))
+    OpenApiRouter::new().routes(routes!(read_usage)).routes(routes!(export_calls))
 }
 
 type Reading<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -65,7 +65,7 @@ impl<R: UsageReader + Clone + 'static> DynUsage for R {
     responses((status = 200, description = "The sums.", body = Answer), Refused, NotThere),
     security(("key" = ["keyauth:usage:read"]))
 )]
-async fn read(
+async fn read_usage(
     acting: Acting<UsageRead>,
     State(api): State<Api>,
     Query(whose, period, params): Query<SubjectParams, PeriodParams, UsageParams>,
@@ -89,7 +89,7 @@ async fn read(
     ),
     security(("key" = ["keyauth:usage:read"]))
 )]
-async fn calls(
+async fn export_calls(
     acting: Acting<UsageRead>,
     State(api): State<Api>,
     Query(whose, period, params): Query<SubjectParams, PeriodParams, CallsParams>,

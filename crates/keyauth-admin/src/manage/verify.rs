@@ -24,7 +24,7 @@ use crate::read::{Body, Query};
 use crate::wire::{DecisionView, LimitStateView, VerifyBody};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(verify))
+    OpenApiRouter::new().routes(routes!(verify_key))
 }
 
 /// A no, and what is known beside it.
@@ -55,7 +55,7 @@ impl From<Denial> for No {
     ),
     security(("key" = ["keyauth:verify"]))
 )]
-async fn verify(
+async fn verify_key(
     acting: Acting<Verify>,
     State(api): State<Api>,
     Query(..): Query<TenantParam>,
