@@ -78,6 +78,9 @@ async fn every_documented_answer_is_given(office: Office) {
     let served = office.send(&Ask::new("GET", "/v1/openapi.json")).await.json_of(200);
     assert_eq!(served, document, "anybody may read it");
     let operations = operations(&document);
+    let ids: BTreeSet<_> =
+        operations.iter().map(|(.., said)| said["operationId"].to_string()).collect();
+    assert_eq!(ids.len(), operations.len(), "each has a name of its own");
     let (stranger, _) = office.issue(&json!({"name": "stranger", "scopes": []})).await;
     let limit = json!({"name": "minute", "count": 0, "window": "1m"});
     let (held_up, _) = office.issue(&json!({"name": "held up", "limits": [limit]})).await;
