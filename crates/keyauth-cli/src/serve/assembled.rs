@@ -1,0 +1,80 @@
+//! The server, put together by its settings.
+
+use axum::Router;
+use axum::routing::get;
+use deadpool_redis::{Config, Runtime};
+use keyauth_admin::{ForwardAuth, ManagedStore, ManagementApi, OwnUsage};
+use keyauth_cache::CachedLookup;
+use keyauth_core::{Authenticator, Background, UsageLog, UsageSums};
+use keyauth_import::KeyImporter;
+use keyauth_metering::{LedgerMeter, UsageRecorder};
+use keyauth_ratelimit::{FleetLimiter, LocalLimiter};
+use keyauth_redis::{Redis, RedisCache, RedisLimits};
+use keyauth_tower::KeyAuthLayer;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::sync::watch;
+
+use super::health::{self, Health};
+use crate::settings::Settings;
+use crate::told::Failure;
+
+/// What is served, and what goes on beside it.
+pub(super) struct Assembled {
+    pub(super) app: Router,
+    pub(super) background: Background,
+}
+
+impl Assembled {
+    pub(super) fn new<S>(
+        settings: &Settings,
+        store: S,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<Self, Failure>
+    where
+        S: ManagedStore + UsageLog + UsageSums,
+    {
+        let recorder = UsageRecorder::spooled(store.clone(), &settings.spool).map_err(|error| {
+            let message = format!("{} cannot be written to", settings.spool.display());
+            Failure::other(&message, &error)
+        })?;
+        let meter = LedgerMeter::new(store.clone()).recording(&recorder);
+        let lookup = CachedLookup::new(store.clone());
+        let auth = match &settings.redis {
+            None => {
+                let auth = Authenticator::new(lookup);
+                auth.with_limiter(LocalLimiter::new())
+            }
+            Some(url) => {
+                let pool = Config::from_url(url).create_pool(Some(Runtime::Tokio1));
+                let pool = pool.map_err(|error| Failure::usage(format!("redis: {error}")))?;
+                let redis = Redis::from(pool);
+                let lookup = lookup.with_shared(RedisCache::new(&redis));
+                let limiter = FleetLimiter::new(RedisLimits::new(&redis)).leased();
+                Authenticator::new(lookup).with_limiter(limiter.with_usage_sums(store.clone()))
+            }
+        };
+        let auth = auth.with_meter(meter);
+        let auth = match settings.keyring.accepts_imported_keys() {
+            true => auth.with_importer(KeyImporter::new(store.clone())),
+            false => auth,
+        };
+        let (auth, background) = auth.start();
+        let layer = || {
+            KeyAuthLayer::new(auth.clone())
+                .with_client_address(settings.address.clone())
+                .with_realm("keyauth")
+        };
+        let own = OwnUsage::new(recorder.clone()).with_ledger(store.clone());
+        let api = ManagementApi::new(auth.clone(), store.clone());
+        let api = api.with_layer(layer()).with_usage(own, recorder);
+        let metrics = PrometheusBuilder::new().install_recorder();
+        let metrics = metrics.map_err(|error| Failure::other("no metrics can be kept", &error))?;
+        let app = Router::new()
+            .merge(api.into_router())
+            .merge(ForwardAuth::new(layer()).into_router())
+            .merge(health::router(Health::new(store, stopped)))
+            .route("/metrics", get(move || async move { metrics.render() }))
+            .fallback(|| async { keyauth_admin::ApiError::NotFound });
+        Ok(Self { app, background })
+    }
+}

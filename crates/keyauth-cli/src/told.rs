@@ -1,0 +1,56 @@
+//! What people are told when something fails.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// Why a command was not done, and what to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, message: String) -> Self {
+        Self { code, message }
+    }
+
+    /// What was said cannot be meant.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(2, message.into())
+    }
+
+    /// What is needed is away.
+    pub(crate) fn away(message: &str, error: &dyn Error) -> Self {
+        Self::new(3, with_causes(message, error))
+    }
+
+    /// The schema is older than this program.
+    pub(crate) fn unmigrated(message: impl Into<String>) -> Self {
+        Self::new(4, message.into())
+    }
+
+    pub(crate) fn other(message: &str, error: &dyn Error) -> Self {
+        Self::new(1, with_causes(message, error))
+    }
+
+    #[expect(clippy::print_stderr, reason = "this is how a program tells")]
+    pub(crate) fn tell(&self) -> ExitCode {
+        eprintln!("keyauth: {}", self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+/// An error with its causes, on one line, each once.
+fn with_causes(message: &str, error: &dyn Error) -> String {
+    let mut text = format!("{message}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
