@@ -4,6 +4,7 @@ mod assembled;
 mod first_key;
 mod health;
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use keyauth_admin::ManagedStore;
@@ -47,7 +48,8 @@ where
     let (stopping, stopped) = watch::channel(false);
     let Assembled { app, background } = Assembled::new(settings, store.clone(), stopped.clone())?;
     first_key::make(&store, address).await?;
-    tracing::info!(%address, "listening");
+    let told = writeln!(std::io::stdout(), "listening on http://{address}");
+    told.map_err(|error| Failure::other("standard output is not to be written to", &error))?;
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
         stop_signal().await;

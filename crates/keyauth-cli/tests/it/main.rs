@@ -1,0 +1,12 @@
+//! keyauth as a process.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod server;
+mod serving;
+mod usage;

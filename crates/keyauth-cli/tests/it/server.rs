@@ -1,0 +1,36 @@
+//! A running `keyauth serve`.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use keyauth_tests::{Answer, Running, call};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_keyauth");
+
+/// What a run of `keyauth` to its end says.
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    let command = command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    command.output().expect("it starts")
+}
+
+pub(crate) struct Server {
+    pub(crate) running: Running,
+    address: String,
+}
+
+impl Server {
+    /// Starts it on a free port, and waits until it listens.
+    pub(crate) async fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        let mut running = Running::start_with(PROGRAM, &arguments, folder, &[]);
+        let line = running.line_with("listening on http://").await;
+        let address = line.trim_start_matches("listening on http://").to_owned();
+        Self { running, address }
+    }
+
+    pub(crate) async fn get(&self, path: &str, key: &str) -> Answer {
+        let bearer = format!("Authorization: Bearer {key}");
+        call(&self.address, "GET", path, &[&bearer]).await
+    }
+}

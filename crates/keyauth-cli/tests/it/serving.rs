@@ -1,0 +1,84 @@
+//! `keyauth serve`, on a file and on servers.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use keyauth_testkit::{PostgresDatabase, RedisKeyspace};
+use serde_json::Value;
+
+use crate::server::{Server, run};
+
+fn first_key(folder: &std::path::Path) -> String {
+    let key = fs::read_to_string(folder.join("keyauth-admin.key")).expect("it was written");
+    key.trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_start_makes_an_administrator() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path(), &[]).await;
+    let file = folder.path().join("keyauth-admin.key");
+    let mode = fs::metadata(&file).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let key = first_key(folder.path());
+    assert!(!server.running.printed.contains(&key), "it is printed");
+    let me = server.get("/v1/me", &key).await;
+    let me: Value = serde_json::from_str(&me.body).expect("JSON");
+    assert_eq!(me["owner"], "administrator");
+    assert_eq!(server.get("/v1/tenants/default", &key).await.status, 200);
+    assert_eq!(server.get("/auth", &key).await.header("x-keyauth-owner"), Some("administrator"));
+    assert_eq!(server.get("/healthz", "").await.body, "ok\n");
+    assert_eq!(server.get("/readyz", "").await.body, "ready\n");
+    server.get("/v1/nothing", &key).await.assert_refused(404, "not_found");
+    let metrics = server.get("/metrics", "").await;
+    assert!(metrics.body.contains("keyauth_requests_total"), "{}", metrics.body);
+    assert!(!metrics.body.contains(&key));
+    assert!(server.running.terminate().await, "it stops when it is told to");
+
+    // Others do not: neither another key, nor over the file of the first.
+    fs::remove_file(&file).expect("removed");
+    let again = Server::start(folder.path(), &[]).await;
+    assert!(!file.exists());
+    assert_eq!(again.get("/v1/me", &key).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_not_written_over_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keyauth-admin.key");
+    fs::write(&file, "something else").expect("written");
+    let refused = run(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("keyauth-admin.key") && said.contains("move away"), "{said}");
+    assert_eq!(fs::read_to_string(&file).expect("there"), "something else");
+    fs::remove_file(&file).expect("removed");
+    let server = Server::start(folder.path(), &[]).await;
+    assert_eq!(server.get("/v1/me", &first_key(folder.path())).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_shares_postgresql_and_redis() {
+    let (database, redis) = (PostgresDatabase::create().await, RedisKeyspace::create().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = ["--database", database.url(), "--redis", redis.url()];
+    let unmigrated = run(folder.path(), &[&["serve"], &options[..]].concat());
+    assert_eq!(unmigrated.status.code(), Some(4));
+    let said = String::from_utf8_lossy(&unmigrated.stderr);
+    assert!(said.contains("keyauth migrate"), "{said}");
+    for said in ["the schema is at version", "the schema is up to date"] {
+        let migrated = run(folder.path(), &["migrate", "--database", database.url()]);
+        assert!(migrated.status.success(), "{migrated:?}");
+        assert!(String::from_utf8_lossy(&migrated.stdout).starts_with(said), "{migrated:?}");
+    }
+    let one = Server::start(folder.path(), &options).await;
+    let key = first_key(folder.path());
+    let other_folder = tempfile::tempdir().expect("a folder");
+    let other = Server::start(other_folder.path(), &options).await;
+    assert!(!other_folder.path().join("keyauth-admin.key").exists(), "one is enough");
+    for server in [&one, &other] {
+        assert_eq!(server.get("/v1/me", &key).await.status, 200);
+        assert_eq!(server.get("/readyz", "").await.status, 200);
+    }
+    assert!(one.running.terminate().await && other.running.terminate().await);
+}
