@@ -39,7 +39,9 @@ async fn arrived(request: axum::extract::Request) -> String {
     let keys =
         ["authorization", "x-api-key"].iter().filter(|name| request.headers().contains_key(**name));
     let keys: Vec<_> = keys.copied().collect();
-    format!("{} keys={}", told.collect::<Vec<_>>().join(" "), keys.join(","))
+    let odd = request.headers().keys().map(|name| name.as_str()).filter(|name| name.contains('_'));
+    let odd: Vec<_> = odd.collect();
+    format!("{} keys={} odd={}", told.collect::<Vec<_>>().join(" "), keys.join(","), odd.join(","))
 }
 
 impl Yard {
@@ -167,6 +169,22 @@ async fn proxies_ask_for_scopes_and_clients_do_not() {
     assert_eq!(yard.keyauth.get("/auth/x?scope=reports:write&cost=0", &[&good]).await.status, 200);
 }
 
+/// Whom the layer lets through without a key has no scopes.
+#[tokio::test]
+async fn strangers_have_no_scopes() {
+    let world = World::default();
+    let layer = world.layer().optional().pass_foreign_tokens();
+    let keyauth = world.serve(ForwardAuth::new(layer).into_router()).await;
+    let nobody = keyauth.get("/auth", &[]).await;
+    assert_eq!((nobody.status, nobody.header("x-keyauth-owner")), (200, Some("")));
+    for headers in [&[][..], &["Authorization: Bearer a-token-of-others"]] {
+        for query in ["scope=admin", "resource=small"] {
+            let refused = keyauth.get(&format!("/auth?{query}"), headers).await;
+            refused.assert_refused(401, "missing_key");
+        }
+    }
+}
+
 /// A proxy that runs, and its folder.
 struct Proxy {
     _child: Child,
@@ -232,6 +250,14 @@ impl Proxy {
         let expected = "x-keyauth-tenant=default x-keyauth-owner=ada x-keyauth-group= \
                         x-keyauth-scopes=reports:read keys=";
         assert!(answer.body.contains(expected), "{answer:?}");
+        // Nor by other spellings, nor by having them taken away.
+        for lie in ["X_Keyauth_Owner: root", "X-Keyauth_Scopes: all", "X_Keyauth-Group: root"] {
+            let answer = self.get("/reports", &[&*good, lie]).await;
+            assert!(answer.body.contains(expected) && answer.body.ends_with("odd="), "{answer:?}");
+        }
+        let hop = "Connection: close, X-Keyauth-Owner, X-Keyauth-Scopes";
+        let answer = self.get("/reports", &[&*good, hop]).await;
+        assert!(answer.status == 400 || answer.body.contains(expected), "{answer:?}");
         for method in ["GET", "POST"] {
             let kind = "Content-Type: application/grpc";
             let stranger = call(&self.address.to_string(), method, "/reports", &[kind]).await;

@@ -41,7 +41,7 @@ async fn g3_what_is_not_for_clients_is_named(office: Office) {
         ("/v1/keys?nonsense=1", vec!["nonsense"]),
         ("/v1/keys?owner=a&owner=b", vec!["owner"]),
         ("/v1/keys?limit=0", vec!["limit"]),
-        ("/v1/keys?limit=501", vec!["limit"]),
+        ("/v1/keys?limit=201", vec!["limit"]),
         ("/v1/keys?limit=many", vec!["limit"]),
         ("/v1/keys?cursor=AAAA", vec!["cursor"]),
         ("/v1/keys?cursor=%00", vec!["cursor"]),
@@ -159,6 +159,29 @@ async fn g7_odd_texts_break_nothing(office: Office) {
         let answer = office.ask(&Ask::new("POST", "/v1/keys").text(&body)).await;
         assert_eq!(answer.named(), ["body"]);
     }
+    // Many wrong ones are not all told, nor looked for.
+    let many = json!({"key": "x", "scopes": vec![""; 100_000]});
+    let answer = office.ask(&Ask::new("POST", "/v1/keys/verify").json(&many)).await;
+    assert_eq!(answer.named(), ["scopes"]);
+    let limit = json!({"name": "", "count": 1, "window": "soon"});
+    let many = json!({"name": "odd", "limits": vec![limit; 1_000]});
+    let answer = office.ask(&Ask::new("POST", "/v1/keys").json(&many)).await;
+    assert_eq!(answer.named(), ["limits"]);
+    let large = json!({"name": "odd", "resources": vec!["x".repeat(250); 2_000]});
+    let answer = office.ask(&Ask::new("POST", "/v1/keys").json(&large)).await;
+    assert_eq!(answer.named(), ["resources"]);
+    let slow =
+        json!({"name": "a", "count": 1, "window": "744h", "burst": 10_000_000, "unit": "cost"});
+    let slow = json!({"name": "odd", "limits": [slow]});
+    let answer = office.ask(&Ask::new("POST", "/v1/keys").json(&slow)).await;
+    assert_eq!(answer.named(), ["limits[0].burst"]);
+    // A key that is taken for a scope is not shown again.
+    let (clerk, _) =
+        office.issue(&json!({"name": "clerk", "scopes": ["keyauth:keys:write"]})).await;
+    let slip = json!({"name": "slip", "scopes": [clerk]});
+    let refused = office.ask_as(&clerk, &Ask::new("POST", "/v1/keys").json(&slip)).await;
+    refused.assert_refused(403, "grant_denied");
+    assert!(!refused.body.contains(&clerk));
     let odd = "{\"name\":\"a\",\"\\u001b[31m\\r\\nx\\u0000\":1}";
     let answer = office.ask(&Ask::new("POST", "/v1/keys").text(odd)).await;
     assert_eq!(answer.named(), ["[31mx"]);

@@ -9,6 +9,7 @@ crate::on_both_stores! {
     g2_lists_have_ones_own_alone,
     g4_nobody_gives_what_is_not_his,
     g4_keys_of_data_manage_nothing,
+    what_is_set_on_a_tenant_is_not_its_own_to_forgive,
 }
 
 const NOBODYS: &str = "00000000-0000-7000-8000-000000000000";
@@ -166,7 +167,9 @@ async fn g4_nobody_gives_what_is_not_his(office: Office) {
             "hash": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
         });
         let import = Ask::new("POST", "/v1/keys/import").json(&import);
-        office.ask_as(&clerk, &import).await.assert_refused(403, "grant_denied");
+        office.ask_as(&clerk, &import).await.assert_refused(403, "scope_denied");
+        office.ask(&import).await.json_of(201);
+        office.by_hand("DELETE FROM keyauth.keys WHERE name = 'imported'").await;
     }
     // Nor does he get the secret of a key that may do more.
     let (_, mighty) =
@@ -174,6 +177,19 @@ async fn g4_nobody_gives_what_is_not_his(office: Office) {
     let id = mighty["id"].as_str().expect("an id");
     let rotate = Ask::new("POST", &format!("/v1/keys/{id}/rotate")).text("{}");
     office.ask_as(&clerk, &rotate).await.assert_refused(403, "grant_denied");
+    // Nor does he wake it, or take its rules off.
+    let path = format!("/v1/keys/{id}");
+    for (method, path, body) in [
+        ("POST", format!("{path}/enable"), None),
+        ("PATCH", path.clone(), Some(json!({"expires_at": null}))),
+        ("PATCH", path.clone(), Some(json!({"addresses": {"allow": []}}))),
+    ] {
+        let mut ask = Ask::new(method, &path);
+        if let Some(body) = body {
+            ask = ask.json(&body);
+        }
+        office.ask_as(&clerk, &ask).await.assert_refused(403, "grant_denied");
+    }
     let hint = office.get(&format!("/v1/keys/{id}?tenant=acme")).await.json_of(200)["hint"].clone();
     assert_eq!(hint, mighty["hint"], "it was not rotated");
 
@@ -212,4 +228,40 @@ async fn g4_keys_of_data_manage_nothing(office: Office) {
     }
     let me = office.call("/v1/me", &data).await.json_of(200);
     assert_eq!(me["id"], key["id"]);
+}
+
+async fn what_is_set_on_a_tenant_is_not_its_own_to_forgive(office: Office) {
+    let acme = office.tenant("acme", ALL_BUT_TENANTS).await;
+    let terms = json!({
+        "limits": [{"name": "hour", "count": 1_000, "window": "1h"}],
+        "budgets": [{"name": "month", "limit": "100", "window": "month"}],
+    });
+    office.ask(&Ask::new("PATCH", "/v1/tenants/acme").json(&terms)).await.json_of(200);
+    for path in [
+        "/v1/limits/reset",
+        "/v1/budgets/reset?name=month",
+        "/v1/budgets/give-back-lost?name=month",
+    ] {
+        office.ask_as(&acme, &Ask::new("POST", path)).await.assert_refused(403, "scope_denied");
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let ours = Ask::new("POST", &format!("{path}{separator}tenant=acme"));
+        assert_eq!(office.ask(&ours).await.status, 204, "{path}");
+    }
+    // Nor what its keys are charged.
+    for (path, dear) in [
+        ("/v1/owners/ada", json!({"rate_multiplier": "2"})),
+        ("/v1/groups/plan", json!({"rate_multiplier": "2"})),
+    ] {
+        let put = |body: &Value| Ask::new("PUT", path).json(body);
+        office.ask_as(&acme, &put(&json!({}))).await.json_of(200);
+        office.ask_as(&acme, &put(&dear)).await.assert_refused(403, "scope_denied");
+        let ours = Ask::new("PUT", &format!("{path}?tenant=acme")).json(&dear);
+        office.ask(&ours).await.json_of(200);
+        // What is dear is not made cheap by leaving it out.
+        office.ask_as(&acme, &put(&json!({}))).await.assert_refused(403, "scope_denied");
+        let update = Ask::new("PATCH", path).json(&json!({"rate_multiplier": "0.5"}));
+        office.ask_as(&acme, &update).await.assert_refused(403, "scope_denied");
+        let other = Ask::new("PATCH", path).json(&json!({"status": "inactive"}));
+        office.ask_as(&acme, &other).await.json_of(200);
+    }
 }

@@ -4,12 +4,12 @@ use std::fmt;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, OriginalUri, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, OriginalUri, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use keyauth_core::{Denial, Problem, Scope};
+use keyauth_core::{Amount, Denial, Problem, Scope};
 use keyauth_tower::{KeyAuthLayer, Principal, Refusal};
 use serde::Deserialize;
 use tower_service::Service;
@@ -101,7 +101,7 @@ impl ForwardAuth {
         let asked = |head: &keyauth_tower::RequestHead<'_>| {
             head.extensions.get::<Asked>().and_then(|asked| asked.cost).unwrap_or(1)
         };
-        let layer = self.layer.http_only().with_cost(asked);
+        let layer = self.layer.http_only().with_cost(asked).with_price(|_| Amount::ZERO);
         let decide = Router::new().fallback(tell).layer(layer);
         Router::new()
             .route("/auth", any(of_headers))
@@ -112,32 +112,48 @@ impl ForwardAuth {
 }
 
 /// Of a proxy that tells in headers what is called.
-async fn of_headers(
-    State(decide): State<Router>,
-    Query(params, ..): Query<AuthParams>,
-    mut request: Request,
-) -> Result<Response, ApiError> {
+async fn of_headers(State(decide): State<Router>, request: Request) -> Result<Response, Slip> {
+    let (mut parts, body) = request.into_parts();
+    let Query(params, ..) = Query::<AuthParams>::from_request_parts(&mut parts, &()).await?;
     let mut asked = params.read()?;
+    let mut request = Request::from_parts(parts, body);
     if let Some((method, uri)) = original(request.headers())? {
         if uri.query().is_some() && uri.query() == request.uri().query() {
             let message = "is the client's: the proxy must not hand it on to /auth";
-            return Err(Problem::new("query", message).into());
+            return Err(ApiError::from(Problem::new("query", message)).into());
         }
         asked.is_endpoint_known = true;
         (*request.method_mut(), *request.uri_mut()) = (method, uri);
     } else {
-        // What is asked of us is nothing that the client has sent.
-        *request.uri_mut() = Uri::from_static("/");
+        // What is asked of us is nothing that the client has sent, and nothing that a layer skips.
+        *request.uri_mut() = Uri::from_static("/.well-known/keyauth/unknown-target");
     }
     Ok(ask(decide, request, asked).await)
 }
 
 /// Of a proxy that asks by the same method and path, behind a prefix.
-async fn of_path(State(decide): State<Router>, mut request: Request) -> Result<Response, ApiError> {
+async fn of_path(State(decide): State<Router>, mut request: Request) -> Result<Response, Slip> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let path = path.strip_prefix("/auth").unwrap_or(path);
-    *request.uri_mut() = path.parse().map_err(|_| Problem::new("path", "is none"))?;
+    *request.uri_mut() =
+        path.parse().map_err(|_| ApiError::from(Problem::new("path", "is none")))?;
     Ok(ask(decide, request, Asked { is_endpoint_known: true, ..Asked::default() }).await)
+}
+
+/// What the proxy has asked cannot be meant.
+struct Slip(ApiError);
+
+impl From<ApiError> for Slip {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Slip {
+    fn into_response(self) -> Response {
+        let code = HeaderValue::from_static(self.0.code());
+        ([(CODE, code)], self.0).into_response()
+    }
 }
 
 /// The method and the target that the client has sent, where the proxy tells both.
@@ -190,9 +206,7 @@ async fn ask(mut decide: Router, mut request: Request, asked: Asked) -> Response
 async fn tell(request: Request) -> Response {
     let asked = request.extensions().get::<Asked>().cloned().unwrap_or_default();
     let who = request.extensions().get::<Principal>();
-    if let Some(who) = who
-        && let Some(denial) = asked.denied_to(who)
-    {
+    if let Some(denial) = asked.denied_to(who) {
         return Refusal::of(denial).with_scopes(&asked.scopes).into_response();
     }
     let mut response = StatusCode::OK.into_response();
@@ -235,7 +249,12 @@ impl AuthParams {
 }
 
 impl Asked {
-    fn denied_to(&self, who: &Principal) -> Option<Denial> {
+    fn denied_to(&self, who: Option<&Principal>) -> Option<Denial> {
+        let Some(who) = who else {
+            // Whom the layer lets through without a key has no scope.
+            let asks = !self.scopes.is_empty() || self.resource.is_some();
+            return asks.then_some(Denial::MissingKey);
+        };
         let admits = |resource: &String| who.resources().admit(resource);
         if !self.is_endpoint_known && !who.record().key.endpoints.is_empty() {
             Some(Denial::EndpointDenied)

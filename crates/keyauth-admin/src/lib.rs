@@ -1,4 +1,5 @@
-//! HTTP of API keys' own, as axum routers: what a key has used, and exports of it.
+//! Managing API keys over HTTP, as axum routers: the management API, answers to proxies, and what a
+//! key has used.
 //!
 //! ```
 //! use axum::Router;
@@ -36,14 +37,16 @@
 //! # }
 //! ```
 //!
-//! The rules it keeps:
+//! The rules they keep:
 //!
-//! * A router here stands behind [`KeyAuthLayer`](keyauth_tower::KeyAuthLayer): without an admitted
-//!   key it answers 401.
-//! * Whose usage it is comes from the key alone, never from what the client says.
-//! * Of a key one reads at a time, and four in all, for ten seconds: what requests need of the
-//!   database stays theirs.
-//! * A parameter that is unknown, repeated or no value of its kind is 400, and named.
+//! * [`OwnUsage`] stands behind [`KeyAuthLayer`](keyauth_tower::KeyAuthLayer): without an admitted
+//!   key it answers 401. Whose usage it is comes from the key alone, never from what the client says.
+//! * [`ManagementApi`] brings its own layer, and lets nobody do or give what its key may not. The
+//!   document of what it can be asked is for anybody.
+//! * [`ForwardAuth`] is the layer, about the request that a proxy tells of.
+//! * Of usage a key reads one answer at a time, and all keys four: what requests need of the database
+//!   stays theirs.
+//! * A parameter or field that is unknown, repeated or no value of its kind is 400, and named.
 //! * An export holds nothing between its pages, so that slow readers cost nothing.
 
 mod forward_auth;

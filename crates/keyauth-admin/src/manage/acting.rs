@@ -7,7 +7,8 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use keyauth_core::{
-    Actor, ChargedBudget, KeyId, KeyRef, Problem, RequestName, Scopes, StoreError, TenantId,
+    Actor, ChargedBudget, KeyId, KeyRef, Problem, RequestName, Scopes, StoreError, StoreErrorKind,
+    TenantId,
 };
 use keyauth_tower::Principal;
 use serde::Deserialize;
@@ -88,6 +89,15 @@ impl<N: Needs> Acting<N> {
         *tenant == self.tenant || (!self.named && self.require_all_tenants().is_ok())
     }
 
+    /// What there is, if it is there.
+    pub(super) fn found<T>(&self, read: Result<T, StoreError>) -> Result<Option<T>, ApiError> {
+        match read {
+            Ok(there) => Ok(Some(there)),
+            Err(error) if *error.kind() == StoreErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// How budgets stand.
     pub(super) async fn budget_states(
         &self,
@@ -121,7 +131,13 @@ impl<N: Needs> Acting<N> {
         // What could be no scope is refused by name later on, and not shown here.
         let is_scope = |scope: &&str| keyauth_core::Scope::new(scope).is_ok();
         let lacking = scopes.into_iter().filter(is_scope).filter(|scope| !may_give(scope));
-        let lacking: Vec<_> = lacking.map(ToOwned::to_owned).collect();
+        // Nor is a key that somebody has taken for a scope.
+        let keyring = self.store.keyring();
+        let shown = |scope: &str| match keyring.finds_in(scope.as_bytes()) {
+            true => "(a key)".to_owned(),
+            false => scope.to_owned(),
+        };
+        let lacking: Vec<_> = lacking.take(64).map(shown).collect();
         if lacking.is_empty() { Ok(()) } else { Err(ApiError::GrantDenied(lacking)) }
     }
 

@@ -50,7 +50,8 @@ async fn read_budgets(
 
 /// Have a budget begin anew.
 ///
-/// Nothing of it is used, overrun or lost then. What is reserved stays so.
+/// Nothing of it is used, overrun or lost then. What is reserved stays so. That of a tenant needs
+/// `keyauth:all-tenants` as well.
 #[utoipa::path(
     post, path = "/v1/budgets/reset", tag = "budgets",
     params(SubjectParams, BudgetParam),
@@ -61,7 +62,9 @@ async fn reset_budget(
     acting: Acting<BudgetsWrite>,
     Query(whose, budget, _): Query<SubjectParams, BudgetParam>,
 ) -> Result<StatusCode, ApiError> {
-    let budget = whose.read()?.terms(&acting).await?.own_budget(&budget.name)?;
+    let whose = whose.read()?;
+    whose.require_right(&acting)?;
+    let budget = whose.terms(&acting).await?.own_budget(&budget.name)?;
     acting.store.reset_budget(budget).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -79,7 +82,9 @@ async fn give_back_lost(
     acting: Acting<BudgetsWrite>,
     Query(whose, budget, _): Query<SubjectParams, BudgetParam>,
 ) -> Result<StatusCode, ApiError> {
-    let budget = whose.read()?.terms(&acting).await?.own_budget(&budget.name)?;
+    let whose = whose.read()?;
+    whose.require_right(&acting)?;
+    let budget = whose.terms(&acting).await?.own_budget(&budget.name)?;
     acting.store.give_back_lost(budget).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,10 @@
 //! The document of what can be asked.
 
-use axum::Json;
+use std::sync::LazyLock;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use bytes::Bytes;
 use utoipa::openapi::info::{InfoBuilder, LicenseBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -45,7 +49,11 @@ pub(super) fn head() -> OpenApi {
     OpenApiBuilder::new().info(info).components(Some(components)).tags(Some(tags)).build()
 }
 
-/// The document, for anybody.
-pub(super) async fn answer() -> Json<OpenApi> {
-    Json(ManagementApi::document())
+/// The document, for anybody: made once.
+pub(super) async fn answer() -> impl IntoResponse {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+        // What cannot be written would have been noticed by the test that reads it.
+        serde_json::to_vec(&ManagementApi::document()).unwrap_or_default().into()
+    });
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone())
 }

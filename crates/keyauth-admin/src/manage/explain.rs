@@ -44,7 +44,7 @@ async fn explain_presented_key(
     let explanation = api.auth.explain(&body.value.key, &facts.borrow()).await?;
     match &explanation {
         Explanation::Known(known) if !acting.sees(&known.record.key.tenant) => {
-            Ok(Json(ExplanationView::unknown(known.found_in)))
+            Ok(Json(ExplanationView::unknown()))
         }
         _ => tell(&acting, &explanation).await,
     }

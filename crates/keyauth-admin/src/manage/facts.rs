@@ -6,6 +6,9 @@ use keyauth_core::{Problem, RequestFacts, Scope};
 
 use crate::problem::ApiError;
 
+/// How many scopes are asked for at most.
+const MOST: usize = 256;
+
 /// The facts, and what they borrow from.
 pub(super) struct Facts<'a> {
     scopes: Vec<Scope>,
@@ -21,6 +24,9 @@ impl<'a> Facts<'a> {
         endpoint: (Option<&'a str>, Option<&'a str>),
         resource: Option<&'a str>,
     ) -> Result<Self, ApiError> {
+        if scopes.len() > MOST {
+            return Err(Problem::new("scopes", format!("must have at most {MOST} entries")).into());
+        }
         let mut problems = Vec::new();
         let scopes = scopes.iter().enumerate().filter_map(|(at, text)| {
             let problem = |error: keyauth_core::InvalidScope| {

@@ -63,7 +63,8 @@ async fn read_group(
 
 /// Create or replace a group.
 ///
-/// Its list, its subscriptions and the keys that are bound to it stay.
+/// Its list, its subscriptions and the keys that are bound to it stay. Another rate multiplier needs
+/// `keyauth:all-tenants` as well.
 #[utoipa::path(
     put, path = "/v1/groups/{group}", tag = "groups",
     params(("group" = String, Path, description = "Its id."), TenantParam),
@@ -81,6 +82,10 @@ async fn put_group(
     body: Body<GroupBody>,
 ) -> Result<Json<GroupView>, ApiError> {
     let group = body.value.read(acting.tenant.clone(), group)?;
+    let there = acting.found(acting.store.group(group.tenant.clone(), group.id.clone()).await)?;
+    if group.rate_multiplier != there.map(|there| there.rate_multiplier).unwrap_or_default() {
+        acting.require_all_tenants()?;
+    }
     acting.store.put_group(group.clone()).await?;
     Ok(Json(group.into()))
 }
@@ -105,6 +110,9 @@ async fn update_group(
     body: Body<GroupUpdateBody>,
 ) -> Result<Json<GroupView>, ApiError> {
     let update = body.value.read()?;
+    if update.rate_multiplier.is_some() {
+        acting.require_all_tenants()?;
+    }
     Ok(Json(acting.store.update_group(acting.tenant.clone(), group, update).await?.into()))
 }
 

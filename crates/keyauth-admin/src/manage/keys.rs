@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::StatusCode;
 use keyauth_core::{
-    GroupId, KeyId, KeyOrder, KeyPosition, KeyQuery, KeyStatus, OwnerId, Problem, StoreError,
-    StoreErrorKind,
+    GroupId, KeyId, KeyOrder, KeyPosition, KeyQuery, KeyStatus, OwnerId, Problem, Rotation,
+    StoreError, StoreErrorKind,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -168,7 +168,9 @@ async fn repeated(
 
 /// Take over a key of another system.
 ///
-/// By its hash. Its holder goes on using the text he has, where the server accepts such keys.
+/// By its hash. Its holder goes on using the text he has, where the server accepts such keys. It
+/// needs `keyauth:all-tenants` as well: a hash is found without knowing whose it is, so that taking one
+/// over is about all tenants.
 #[utoipa::path(
     post, path = "/v1/keys/import", tag = "keys",
     params(TenantParam, IdempotencyKey),
@@ -180,7 +182,7 @@ async fn repeated(
          body = IssuedView),
         Refused, NotThere, BodyRefused, Conflicts, NameTaken
     ),
-    security(("key" = ["keyauth:keys:write"]))
+    security(("key" = ["keyauth:keys:write", "keyauth:all-tenants"]))
 )]
 async fn import_key(
     acting: Acting<KeysWrite>,
@@ -188,6 +190,7 @@ async fn import_key(
     Query(..): Query<TenantParam>,
     body: Body<ImportBody>,
 ) -> Result<(StatusCode, Json<IssuedView>), ApiError> {
+    acting.require_all_tenants()?;
     acting.require_grant(body.value.scopes().iter().map(String::as_str))?;
     let (new, secret) = body.value.read(&acting.tenant)?;
     let store = acting.store_for(&request, &body.text)?;
@@ -214,7 +217,8 @@ async fn read_key(
 
 /// Change a key.
 ///
-/// What is absent stays as it is.
+/// What is absent stays as it is. It needs the key's scopes: who takes rules off a key makes more of
+/// it than it was.
 #[utoipa::path(
     patch, path = "/v1/keys/{key}", tag = "keys",
     params(("key" = String, Path, format = "uuid", description = "Its id."), TenantParam),
@@ -231,10 +235,12 @@ async fn update_key(
     Query(..): Query<TenantParam>,
     body: Body<KeyUpdateBody>,
 ) -> Result<Json<KeyView>, ApiError> {
+    let key = acting.key(key);
+    acting.require_scopes_of(&acting.store.key(key.clone()).await?.scopes)?;
     let scopes = body.value.scopes.iter().flatten();
     acting.require_grant(scopes.map(String::as_str))?;
     let update = body.value.read()?;
-    Ok(Json(acting.store.update(acting.key(key), update).await?.into()))
+    Ok(Json(acting.store.update(key, update).await?.into()))
 }
 
 /// Delete a key.
@@ -286,10 +292,14 @@ async fn rotate_key(
     acting.require_scopes_of(&acting.store.key(key.clone()).await?.scopes)?;
     let rotation = body.value.read()?;
     let store = acting.store_for(&request, &body.text)?;
+    let named = key.clone();
     match store.rotate(key, rotation).await {
         Ok(issued) => {
-            // Somebody may have given it more meanwhile: then the text is nobody's.
-            acting.require_scopes_of(&issued.key().scopes)?;
+            if let Err(denied) = acting.require_scopes_of(&issued.key().scopes) {
+                // Somebody has given it more meanwhile: then the text is to be nobody's.
+                acting.store.rotate(named, Rotation::immediate()).await?;
+                return Err(denied);
+            }
             Ok((StatusCode::CREATED, Json(IssuedView::new(&issued))))
         }
         Err(error) => repeated(&acting, error).await,
@@ -337,6 +347,8 @@ async fn revoke_key(
 }
 
 /// Let a disabled key work again.
+///
+/// It needs the key's scopes.
 #[utoipa::path(
     post, path = "/v1/keys/{key}/enable", tag = "keys",
     params(("key" = String, Path, format = "uuid", description = "Its id."), TenantParam),
@@ -348,7 +360,9 @@ async fn enable_key(
     At(key): At<KeyId>,
     Query(..): Query<TenantParam>,
 ) -> Result<Json<KeyView>, ApiError> {
-    Ok(Json(acting.store.enable(acting.key(key)).await?.into()))
+    let key = acting.key(key);
+    acting.require_scopes_of(&acting.store.key(key.clone()).await?.scopes)?;
+    Ok(Json(acting.store.enable(key).await?.into()))
 }
 
 /// Stop a key until it is enabled again.

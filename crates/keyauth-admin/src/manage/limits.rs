@@ -40,7 +40,8 @@ async fn read_limits(
 
 /// Have the limits of a key, an owner, a group or the tenant begin anew.
 ///
-/// What is under way goes on counting, and so do the limits of others.
+/// What is under way goes on counting, and so do the limits of others. Those of a tenant need
+/// `keyauth:all-tenants` as well.
 #[utoipa::path(
     post, path = "/v1/limits/reset", tag = "limits",
     params(SubjectParams),
@@ -53,6 +54,7 @@ async fn reset_limits(
     Query(whose, ..): Query<SubjectParams>,
 ) -> Result<StatusCode, ApiError> {
     let whose = whose.read()?;
+    whose.require_right(&acting)?;
     // Only of what is there.
     whose.terms(&acting).await?;
     api.auth.reset_limits(whose.subject(&acting)).await?;

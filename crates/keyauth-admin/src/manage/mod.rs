@@ -41,7 +41,7 @@ use acting::Acting;
 pub use scope::ManagementScope;
 use store::DynStore;
 pub use store::ManagedStore;
-use usage::DynUsage;
+use usage::{DynUsage, Paced};
 
 /// What bodies hold at most, in bytes.
 const MOST: usize = 2 * 1_024 * 1_024;
@@ -103,7 +103,7 @@ impl ManagementApi {
     #[must_use]
     pub fn new<S: ManagedStore>(auth: Authenticator, store: S) -> Self {
         let own_usage = OwnUsage::new(store.clone()).with_ledger(store.clone()).into_router();
-        let usage: Arc<dyn DynUsage> = Arc::new(store.clone());
+        let usage: Arc<dyn DynUsage> = Arc::new(Paced::new(store.clone()));
         let clock = Arc::clone(store.issuer().clock());
         let layer = KeyAuthLayer::new(auth.clone());
         Self { api: Api { auth, store: Arc::new(store), usage, clock }, layer, own_usage }
@@ -119,7 +119,7 @@ impl ManagementApi {
     /// Reads usage from the recorder of this process, so that what it still has to write is there.
     #[must_use]
     pub fn with_usage<R: UsageReader + Clone + 'static>(self, own: OwnUsage<R>, reader: R) -> Self {
-        let api = Api { usage: Arc::new(reader), ..self.api };
+        let api = Api { usage: Arc::new(Paced::new(reader)), ..self.api };
         Self { api, own_usage: own.into_router(), ..self }
     }
 

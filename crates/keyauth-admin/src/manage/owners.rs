@@ -1,7 +1,7 @@
 //! Owners.
 
 use axum::Json;
-use keyauth_core::{OwnerId, Page};
+use keyauth_core::{OwnerId, Page, Patch};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -56,7 +56,7 @@ async fn read_owner(
 
 /// Create or replace an owner.
 ///
-/// Its keys stay. One that was deleted begins anew, without the keys it had.
+/// Its keys stay. Another rate multiplier needs `keyauth:all-tenants` as well. One that was deleted begins anew, without the keys it had.
 #[utoipa::path(
     put, path = "/v1/owners/{owner}", tag = "owners",
     params(("owner" = String, Path, description = "Its id."), TenantParam),
@@ -74,6 +74,10 @@ async fn put_owner(
     body: Body<OwnerBody>,
 ) -> Result<Json<OwnerView>, ApiError> {
     let owner = body.value.read(acting.tenant.clone(), owner)?;
+    let there = acting.found(acting.store.owner(owner.tenant.clone(), owner.id.clone()).await)?;
+    if owner.rate_multiplier != there.and_then(|there| there.rate_multiplier) {
+        acting.require_all_tenants()?;
+    }
     acting.store.put_owner(owner.clone()).await?;
     Ok(Json(owner.into()))
 }
@@ -98,6 +102,9 @@ async fn update_owner(
     body: Body<OwnerUpdateBody>,
 ) -> Result<Json<OwnerView>, ApiError> {
     let update = body.value.read()?;
+    if update.rate_multiplier != Patch::Keep {
+        acting.require_all_tenants()?;
+    }
     Ok(Json(acting.store.update_owner(acting.tenant.clone(), owner, update).await?.into()))
 }
 

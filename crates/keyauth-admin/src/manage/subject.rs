@@ -85,6 +85,14 @@ impl Whose {
         }
     }
 
+    /// What is set on a tenant is not for those who act in it alone to forgive.
+    pub(super) fn require_right<N: Needs>(&self, acting: &Acting<N>) -> Result<(), ApiError> {
+        match self {
+            Self::Tenant => acting.require_all_tenants(),
+            _ => Ok(()),
+        }
+    }
+
     /// What is set on it.
     pub(super) async fn terms<N: Needs>(&self, acting: &Acting<N>) -> Result<Terms, ApiError> {
         let (store, tenant) = (&acting.store, || acting.tenant.clone());

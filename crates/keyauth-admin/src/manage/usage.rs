@@ -1,11 +1,12 @@
 //! What others have used, for operators.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use keyauth_core::{LimitedSubject, Period, StoreError, UsageLine, UsageQuery, UsageReader};
+use keyauth_core::{KeyId, StoreError, UsageExport, UsageLine, UsageQuery, UsageReader};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,8 +17,8 @@ use super::{Acting, Api};
 use crate::problem::ApiError;
 use crate::read::Query;
 use crate::usage::{
-    Answer, CallsAsked, CallsParams, PeriodParams, UsageAsked, UsageFormat, UsageParams,
-    export_usage,
+    Answer, CallsAsked, CallsParams, Columns, PacedPages, PeriodParams, Turns, UsageAsked,
+    UsageFormat, UsageParams, respond,
 };
 
 pub(super) fn router() -> OpenApiRouter<Api> {
@@ -26,33 +27,56 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 
 type Reading<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A [`UsageReader`] behind a pointer.
+/// A [`UsageReader`] behind a pointer, at which each key that asks has its turn: what requests need
+/// of the database stays theirs.
 pub(super) trait DynUsage: Send + Sync {
-    fn read(&self, query: UsageQuery) -> Reading<'_, Result<Vec<UsageLine>, StoreError>>;
+    fn read(
+        &self,
+        key: KeyId,
+        query: UsageQuery,
+    ) -> Reading<'_, Result<Vec<UsageLine>, StoreError>>;
 
     fn export(
         &self,
-        of: LimitedSubject,
-        period: Period,
+        key: KeyId,
+        export: UsageExport,
         format: UsageFormat,
-    ) -> Reading<'_, Result<Response, ApiError>>;
+    ) -> Reading<'_, Result<Response, StoreError>>;
 }
 
-impl<R: UsageReader + Clone + 'static> DynUsage for R {
-    fn read(&self, query: UsageQuery) -> Reading<'_, Result<Vec<UsageLine>, StoreError>> {
-        Box::pin(async move {
-            self.flush().await?;
-            self.usage(&query).await
-        })
+/// A reader, and the turns at it.
+pub(super) struct Paced<R> {
+    reader: R,
+    turns: Arc<Turns>,
+}
+
+impl<R> Paced<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self { reader, turns: Arc::new(Turns::new()) }
+    }
+}
+
+impl<R: UsageReader + Clone + 'static> DynUsage for Paced<R> {
+    fn read(
+        &self,
+        key: KeyId,
+        query: UsageQuery,
+    ) -> Reading<'_, Result<Vec<UsageLine>, StoreError>> {
+        let (flushing, reader) = (self.reader.clone(), self.reader.clone());
+        let flush = async move { flushing.flush().await };
+        let read = async move { reader.usage(&query).await };
+        Box::pin(self.turns.take(key, flush, read))
     }
 
     fn export(
         &self,
-        of: LimitedSubject,
-        period: Period,
+        key: KeyId,
+        export: UsageExport,
         format: UsageFormat,
-    ) -> Reading<'_, Result<Response, ApiError>> {
-        Box::pin(export_usage(self.clone(), of, period, format))
+    ) -> Reading<'_, Result<Response, StoreError>> {
+        let (reader, turns) = (self.reader.clone(), Arc::clone(&self.turns));
+        let pages = PacedPages::new(reader, turns, key, export);
+        Box::pin(respond(pages, format, Columns::All))
     }
 }
 
@@ -72,7 +96,8 @@ async fn read_usage(
 ) -> Result<Json<Answer>, ApiError> {
     let of = whose.read()?.subject(&acting);
     let asked = UsageAsked::read(period, params, api.clock.now())?;
-    let lines = api.usage.read(asked.query(of).map_err(StoreError::from)?).await?;
+    let lines =
+        api.usage.read(acting.who.key_id(), asked.query(of).map_err(StoreError::from)?).await?;
     Ok(Json(Answer::new(&asked, lines, None)))
 }
 
@@ -96,5 +121,6 @@ async fn export_calls(
 ) -> Result<Response, ApiError> {
     let of = whose.read()?.subject(&acting);
     let asked = CallsAsked::read(period, &params, api.clock.now())?;
-    api.usage.export(of, asked.period, asked.format).await
+    let export = UsageExport::new(of, asked.period);
+    Ok(api.usage.export(acting.who.key_id(), export, asked.format).await?)
 }

@@ -69,8 +69,7 @@ async fn verify_key(
         asked.resource.as_deref(),
     )?;
     let charge = asked.charge.map(|charge| {
-        let id = charge.id.map(ChargeId::new).transpose();
-        let id = id.map_err(|error| Problem::new("charge.id", error.to_string()))?;
+        let id = charge.id.map(|id| charge_id(&acting, &id)).transpose()?;
         if charge.amount < keyauth_core::Amount::ZERO {
             return Err(ApiError::from(Problem::new("charge.amount", "must not be negative")));
         }
@@ -112,6 +111,19 @@ async fn verify_key(
     }
 }
 
+/// What somebody calls a charge, among those of his tenant: charges of all tenants are in one book.
+fn charge_id(acting: &Acting<Verify>, id: &str) -> Result<ChargeId, ApiError> {
+    let tenant = acting.who.tenant();
+    let problem = |_| {
+        let message =
+            "must be printable ASCII characters without spaces, 1 to 128 with the tenant's";
+        ApiError::from(Problem::new("charge.id", message))
+    };
+    let name = Some(id).filter(|id| !id.is_empty()).unwrap_or(" ");
+    // With its length, so that no two tenants and names make one.
+    ChargeId::new(format!("{}:{tenant}/{name}", tenant.as_str().len())).map_err(problem)
+}
+
 /// The record of a key that is there, for whoever asks.
 async fn find(
     auth: &Authenticator,
@@ -134,7 +146,10 @@ async fn spend(
     details: CallDetails,
     charge: Option<(keyauth_core::Amount, Option<ChargeId>)>,
 ) -> Result<Result<(), No>, ApiError> {
-    let Some((open, hold)) = auth.charge(admission, || details) else { return Ok(Ok(())) };
+    let Some((open, hold)) = auth.charge(admission, || details) else {
+        // Nobody books it: to let it through would be to give it away.
+        return if charge.is_some() { Err(ApiError::Unavailable) } else { Ok(Ok(())) };
+    };
     let reserved = match charge {
         None => Ok(Ok(())),
         Some((amount, None)) => open.reserve(amount).await,

@@ -8,7 +8,7 @@ use keyauth_core::Problem;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use super::problem_of;
-use super::unique::Unique;
+use super::unique::{At, Unique};
 use crate::problem::ApiError;
 
 /// A JSON object, and the text it was read from.
@@ -47,7 +47,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
     let mut problems = Vec::new();
     let mut json = serde_json::Deserializer::from_str(text);
-    let unique = Unique { path: "", problems: &mut problems };
+    let unique = Unique { at: &At::Top, problems: &mut problems };
     if let Err(error) = unique.deserialize(&mut json).and_then(|()| json.end()) {
         // Where it is no JSON, the message says where and repeats nothing.
         return Err(Problem::new("body", format!("is no JSON: {error}")).into());

@@ -11,23 +11,28 @@ use super::shown;
 /// Reads any value, and notes every name that is there twice in one object: whoever reads the
 /// text next might take the other one (RFC 8259 section 4).
 pub(super) struct Unique<'a> {
-    pub(super) path: &'a str,
+    pub(super) at: &'a At<'a>,
     pub(super) problems: &'a mut Vec<Problem>,
+}
+
+/// Where a value is. Told only where there is something to tell.
+pub(super) enum At<'a> {
+    Top,
+    Name(&'a Self, &'a str),
+    Place(&'a Self, usize),
 }
 
 /// More are not told of.
 const MOST: usize = 16;
 
-impl Unique<'_> {
-    fn note(&mut self, name: &str) {
-        if self.problems.len() < MOST {
-            self.problems.push(Problem::new(self.below(name), "is there twice"));
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Top => Ok(()),
+            Self::Name(Self::Top, name) => f.write_str(&shown(name)),
+            Self::Name(within, name) => write!(f, "{within}.{}", shown(name)),
+            Self::Place(within, at) => write!(f, "{within}[{at}]"),
         }
-    }
-
-    fn below(&self, name: &str) -> String {
-        let dot = if self.path.is_empty() { "" } else { "." };
-        format!("{}{dot}{}", self.path, shown(name))
     }
 }
 
@@ -46,13 +51,13 @@ impl<'de> Visitor<'de> for Unique<'_> {
         f.write_str("a value")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            let path = self.below(&name);
-            map.next_value_seed(Unique { path: &path, problems: self.problems })?;
-            if seen.contains(&name) {
-                self.note(&name);
+            let at = At::Name(self.at, &name);
+            map.next_value_seed(Unique { at: &at, problems: self.problems })?;
+            if seen.contains(&name) && self.problems.len() < MOST {
+                self.problems.push(Problem::new(at.to_string(), "is there twice"));
             }
             seen.insert(name);
         }
@@ -60,14 +65,14 @@ impl<'de> Visitor<'de> for Unique<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let mut at = 0;
+        let mut place = 0;
         loop {
-            let path = format!("{}[{at}]", self.path);
-            let element = Unique { path: &path, problems: self.problems };
+            let at = At::Place(self.at, place);
+            let element = Unique { at: &at, problems: self.problems };
             if seq.next_element_seed(element)?.is_none() {
                 return Ok(());
             }
-            at += 1;
+            place += 1;
         }
     }
 

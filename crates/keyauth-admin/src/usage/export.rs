@@ -33,7 +33,7 @@ pub async fn export_usage(
 }
 
 /// Where calls come from.
-pub(super) trait Pages: Send + 'static {
+pub(crate) trait Pages: Send + 'static {
     /// The next ones; none after the last.
     fn next_page(&mut self) -> impl Future<Output = Result<Vec<UsageEvent>, StoreError>> + Send;
 }
@@ -50,7 +50,7 @@ impl<R: UsageReader + 'static> Pages for AllPages<R> {
 }
 
 /// Answers once the first page is read: what cannot be read at all is no answer that breaks off.
-pub(super) async fn respond(
+pub(crate) async fn respond(
     mut pages: impl Pages,
     format: UsageFormat,
     columns: Columns,

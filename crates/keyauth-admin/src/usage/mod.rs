@@ -10,6 +10,10 @@ mod turns;
 
 pub(crate) use answer::Answer;
 pub use export::export_usage;
+pub(crate) use export::respond;
 pub use format::UsageFormat;
 pub use own::OwnUsage;
+pub(crate) use own::PacedPages;
 pub(crate) use parameters::{CallsAsked, CallsParams, PeriodParams, UsageAsked, UsageParams};
+pub(crate) use row::Columns;
+pub(crate) use turns::Turns;

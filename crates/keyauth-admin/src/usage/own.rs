@@ -107,8 +107,8 @@ impl<R: UsageReader + Clone + 'static> OwnUsage<R> {
     }
 }
 
-/// A key's calls, each page in its turn.
-struct OwnPages<R> {
+/// Calls, each page in the turn of the key that asks for them.
+pub(crate) struct PacedPages<R> {
     reader: R,
     turns: Arc<Turns>,
     key: KeyId,
@@ -117,7 +117,13 @@ struct OwnPages<R> {
     export: UsageExport,
 }
 
-impl<R: UsageReader + Clone + 'static> Pages for OwnPages<R> {
+impl<R: UsageReader + Clone + 'static> PacedPages<R> {
+    pub(crate) const fn new(reader: R, turns: Arc<Turns>, key: KeyId, export: UsageExport) -> Self {
+        Self { reader, turns, key, is_flushed: false, export }
+    }
+}
+
+impl<R: UsageReader + Clone + 'static> Pages for PacedPages<R> {
     async fn next_page(&mut self) -> Result<Vec<UsageEvent>, StoreError> {
         if self.export.is_over() {
             // Without a turn, which might not come.
@@ -157,13 +163,8 @@ async fn calls<R: UsageReader + Clone + 'static>(
     Query(period, params, _): Query<PeriodParams, CallsParams>,
 ) -> Result<Response, ApiError> {
     let asked = CallsAsked::read(period, &params, own.clock.now())?;
-    let pages = OwnPages {
-        reader: own.reader,
-        turns: own.turns,
-        key: who.key_id(),
-        is_flushed: false,
-        export: UsageExport::new(subject(&who), asked.period),
-    };
+    let export = UsageExport::new(subject(&who), asked.period);
+    let pages = PacedPages::new(own.reader, own.turns, who.key_id(), export);
     Ok(export::respond(pages, asked.format, Columns::Own).await?)
 }
 

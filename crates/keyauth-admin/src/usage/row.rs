@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// What is told of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Columns {
+pub(crate) enum Columns {
     /// To whoever holds the key: what was called, and what it came to.
     Own,
     /// To operators: whose calls they are as well.

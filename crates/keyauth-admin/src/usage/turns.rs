@@ -16,19 +16,19 @@ const MANY: usize = 1_024;
 
 /// Turns at reading: few at once, and one for each key, so that a key that asks a lot waits for itself.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     all: Arc<Semaphore>,
     keys: Mutex<HashMap<KeyId, Weak<Semaphore>>>,
 }
 
 impl Turns {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { all: Arc::new(Semaphore::new(AT_ONCE)), keys: Mutex::default() }
     }
 
     /// Prepares and reads when it is the key's turn; others are waited for between the two. Whoever
     /// goes away meanwhile keeps the turn as long as the database is at it.
-    pub(super) async fn take<T: Send + 'static>(
+    pub(crate) async fn take<T: Send + 'static>(
         &self,
         key: KeyId,
         prepare: impl Future<Output = Result<(), StoreError>> + Send + 'static,

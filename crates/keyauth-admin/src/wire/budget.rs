@@ -22,11 +22,11 @@ pub(crate) struct BudgetBody {
     /// How much may be spent in one window, as a decimal with at most eight places; `null` is
     /// without a bound.
     #[serde(deserialize_with = "Option::deserialize")]
-    #[schema(value_type = Option<String>, required = true, pattern = "^[0-9]{1,9}(\\.[0-9]{1,8})?$")]
+    #[schema(value_type = Option<String>, required = true, pattern = "^[0-9]{1,11}(\\.[0-9]{1,8})?$")]
     limit: Option<Amount>,
     /// When it begins anew: `total` for never, hours after the first charge like `5h`, or with the
     /// `day`, `week` or `month`.
-    #[schema(pattern = "^(total|[1-9][0-9]?h|day|week|month)$")]
+    #[schema(pattern = "^(total|[1-9][0-9]{0,3}h|day|week|month)$")]
     window: String,
     /// How strictly it holds: `hard` and `leased` are never exceeded, `soft` by the last calls.
     #[serde(default)]

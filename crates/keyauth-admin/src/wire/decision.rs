@@ -15,7 +15,6 @@ use super::LimitStateView;
 #[schema(as = Presented)]
 pub(crate) struct VerifyBody {
     /// The key, as it was presented.
-    #[schema(max_length = 512)]
     pub(crate) key: String,
     /// The scopes that it must have, all of them.
     #[serde(default)]
@@ -41,7 +40,7 @@ pub(crate) struct VerifyBody {
 #[schema(as = Charge)]
 pub(crate) struct ChargeBody {
     /// How much, as a decimal with at most eight places.
-    #[schema(value_type = String, pattern = "^[0-9]{1,9}(\\.[0-9]{1,8})?$")]
+    #[schema(value_type = String, pattern = "^[0-9]{1,11}(\\.[0-9]{1,8})?$")]
     pub(crate) amount: Amount,
     /// Names it, so that it is charged once however often that is tried. It needs a scope of its
     /// own, and must never be chosen by whoever is charged.

@@ -33,7 +33,6 @@ pub(crate) struct ExplainBody {
 #[schema(as = PresentedRequest)]
 pub(crate) struct ExplainKeyBody {
     /// The key.
-    #[schema(max_length = 512)]
     pub(crate) key: String,
     /// The rest.
     #[serde(default)]
@@ -49,7 +48,7 @@ pub(crate) struct ExplanationView {
     /// `never_presented`, of another system.
     key_is: &'static str,
     /// Where that was found: in the `memory` of the process that answers, or behind it, by a
-    /// `lookup`; `null` where nobody was asked.
+    /// `lookup`; `null` where it is not known.
     found_in: Option<&'static str>,
     /// The first no of the stations; `null` where all let it through. Limits and budgets are asked
     /// after them.
@@ -86,14 +85,10 @@ struct VersionsView {
 }
 
 impl ExplanationView {
-    fn of_none(
-        key_is: &'static str,
-        found_in: Option<FoundIn>,
-        code: Option<&'static str>,
-    ) -> Self {
+    fn of_none(key_is: &'static str, code: Option<&'static str>) -> Self {
         Self {
             key_is,
-            found_in: found_in.map(place),
+            found_in: None,
             code,
             stations: Vec::new(),
             versions: None,
@@ -105,13 +100,13 @@ impl ExplanationView {
 
     /// Of a key whose secret nobody has presented so far.
     pub(crate) fn never_presented() -> Self {
-        Self::of_none("never_presented", None, None)
+        Self::of_none("never_presented", None)
     }
 
-    /// Of a key that is nobody's in the tenant of whoever asks.
-    pub(crate) fn unknown(found_in: FoundIn) -> Self {
-        let code = keyauth_core::Denial::InvalidKey.code();
-        Self::of_none("unknown", Some(found_in), Some(code))
+    /// Of a key that is nobody's in the tenant of whoever asks. Where that was found would tell that
+    /// it is another's.
+    pub(crate) fn unknown() -> Self {
+        Self::of_none("unknown", Some(keyauth_core::Denial::InvalidKey.code()))
     }
 
     pub(crate) fn new(explanation: &Explanation, budgets: Vec<BudgetStateView>) -> Self {
@@ -127,9 +122,9 @@ impl ExplanationView {
                 limits: LimitStateView::all(&known.record.limits, &known.limits),
                 budgets,
             },
-            Explanation::Malformed => Self::of_none("malformed", None, code),
-            Explanation::Unknown { found_in } => Self::unknown(*found_in),
-            _ => Self::of_none("foreign", None, code),
+            Explanation::Malformed => Self::of_none("malformed", code),
+            Explanation::Unknown { .. } => Self::unknown(),
+            _ => Self::of_none("foreign", code),
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct GroupBody {
     #[schema(
         value_type = String,
         default = "1",
-        pattern = "^[1-9][0-9]{0,4}(\\.[0-9]{1,4})?$"
+        pattern = "^(0\\.[0-9]{0,3}[1-9]|[1-9][0-9]{0,4}(\\.[0-9]{1,4})?)$"
     )]
     rate_multiplier: RateMultiplier,
 }
@@ -70,7 +70,7 @@ pub(crate) struct GroupUpdateBody {
     budgets: Option<Vec<BudgetBody>>,
     /// What keys bound to it are charged is multiplied by.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false, pattern = "^[1-9][0-9]{0,4}(\\.[0-9]{1,4})?$")]
+    #[schema(value_type = String, required = false, pattern = "^(0\\.[0-9]{0,3}[1-9]|[1-9][0-9]{0,4}(\\.[0-9]{1,4})?)$")]
     rate_multiplier: Option<RateMultiplier>,
 }
 

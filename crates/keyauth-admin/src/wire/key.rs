@@ -20,12 +20,12 @@ use crate::problem::ApiError;
 const LONGEST: u64 = 3_155_760_000;
 
 /// A key to be issued.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewKey, example = json!({"name": "nightly export", "owner": "ada"}))]
 pub(crate) struct NewKeyBody {
     /// What people call it.
-    #[schema(min_length = 1, max_length = 256, pattern = "^[ -~]+$")]
+    #[schema(min_length = 1, max_length = 256)]
     name: String,
     /// For whom it speaks; `default` otherwise. One that is new is created.
     #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
@@ -75,7 +75,7 @@ pub(crate) struct NewKeyBody {
 }
 
 /// A key of another system, to be taken over.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewImport)]
 pub(crate) struct ImportBody {
@@ -125,7 +125,7 @@ pub(crate) struct KeyUpdateBody {
     /// What people call it.
     #[serde(default, deserialize_with = "given")]
     #[schema(
-        value_type = String, required = false, min_length = 1, max_length = 256, pattern = "^[ -~]+$"
+        value_type = String, required = false, min_length = 1, max_length = 256
     )]
     name: Option<String>,
     /// Binds it to a group; to none with `null`.
@@ -170,7 +170,7 @@ pub(crate) struct KeyUpdateBody {
 }
 
 /// How a key is to get a new secret.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Rotation)]
 pub(crate) struct RotationBody {
@@ -232,7 +232,7 @@ pub(crate) struct KeyView {
 }
 
 /// A key with a secret that was just made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = IssuedKey)]
 pub(crate) struct IssuedView {
     /// The text to hand to the holder, which cannot be had again: so it is `null` where the request

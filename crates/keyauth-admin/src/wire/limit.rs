@@ -27,7 +27,9 @@ pub(crate) struct LimitBody {
     count: Option<u64>,
     /// In which time: a length like `10s`, `1m` or `12h` for any stretch of it, up to 31 days;
     /// `day` or `month` for those of the calendar; `at_once` for what is under way.
-    #[schema(pattern = "^([1-9][0-9]?(s|m|h)|day|month|at_once)$")]
+    #[schema(
+        pattern = "^(day|month|at_once|[1-9][0-9]{0,4}(ms|s|m|h)( [1-9][0-9]{0,2}(ms|s|m)){0,3})$"
+    )]
     window: String,
     /// Spreads the count evenly over `window`, which must be a length, and lets so much come at
     /// once.
@@ -46,6 +48,9 @@ pub(crate) struct LimitBody {
     #[schema(default = "UTC", example = "Europe/Berlin")]
     zone: String,
 }
+
+/// How many limits or budgets there are at most.
+const MOST: usize = 64;
 
 /// How a limit stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -116,6 +121,9 @@ pub(super) fn read_all<B, T>(
     field: &str,
     read: impl Fn(B, &str) -> Result<T, Problem>,
 ) -> Result<Vec<T>, ApiError> {
+    if bodies.len() > MOST {
+        return Err(Problem::new(field, format!("must have at most {MOST} entries")).into());
+    }
     let mut problems = Vec::new();
     let read = |(at, body)| read(body, &format!("{field}[{at}]"));
     let read = bodies.into_iter().enumerate().map(read);

@@ -30,7 +30,7 @@ pub(crate) struct OwnerBody {
     /// What its keys are charged is multiplied by, whatever their groups say: a decimal above zero
     /// with at most four places.
     #[serde(default)]
-    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{0,4}(\\.[0-9]{1,4})?$")]
+    #[schema(value_type = Option<String>, pattern = "^(0\\.[0-9]{0,3}[1-9]|[1-9][0-9]{0,4}(\\.[0-9]{1,4})?)$")]
     rate_multiplier: Option<RateMultiplier>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct OwnerUpdateBody {
     budgets: Option<Vec<BudgetBody>>,
     /// What its keys are charged is multiplied by.
     #[serde(default, deserialize_with = "patch")]
-    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{0,4}(\\.[0-9]{1,4})?$")]
+    #[schema(value_type = Option<String>, pattern = "^(0\\.[0-9]{0,3}[1-9]|[1-9][0-9]{0,4}(\\.[0-9]{1,4})?)$")]
     rate_multiplier: Patch<RateMultiplier>,
 }
 

@@ -13,8 +13,8 @@ use crate::problem::ApiError;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParams {
-    /// How many at most: 1 to 500, 100 otherwise.
-    #[param(minimum = 1, maximum = 500)]
+    /// How many at most: 1 to 200, 50 otherwise.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u16>,
     /// Where the page before has ended: its `next_cursor`.
     #[param(max_length = 1024)]
@@ -46,14 +46,14 @@ impl Cursor {
 }
 
 impl PageParams {
-    const MOST: u16 = 500;
-    const USUAL: u16 = 100;
+    const MOST: u16 = 200;
+    const USUAL: u16 = 50;
 
     /// One more than is asked for, to see whether there are more; and behind what.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<(u16, Option<T>), ApiError> {
         let count = self.limit.unwrap_or(Self::USUAL);
         if !(1..=Self::MOST).contains(&count) {
-            return Err(Problem::new("limit", "must be 1 to 500").into());
+            return Err(Problem::new("limit", "must be 1 to 200").into());
         }
         let after = self.cursor.as_deref().map(Cursor::read).transpose()?;
         Ok((count + 1, after))

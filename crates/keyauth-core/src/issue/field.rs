@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use super::{InvalidInput, Problem};
 use crate::{
     AddressSet, Amount, Budget, BudgetWindow, EndpointRule, EndpointRules, KeyPrefix, Keyring,
-    Limit, LimitSubject, LimitWindow, Metadata, PlaintextKey, ResourceRules, Scope, Scopes,
-    Timestamp,
+    Limit, LimitCount, LimitSubject, LimitWindow, Metadata, PlaintextKey, ResourceRules, Scope,
+    Scopes, Timestamp,
 };
 
 /// The longest name of a key, in bytes.
@@ -24,6 +24,10 @@ const MAX_LIMITS: usize = 64;
 const MAX_LIMIT_NAME: usize = 64;
 /// The longest rolling window: beyond it, calendar windows serve.
 const MAX_WINDOW: Duration = Duration::from_hours(31 * 24);
+/// The longest time that a burst may take to come back, so that it can be told: a hundred years.
+const MAX_PAUSE: Duration = Duration::from_hours(100 * 366 * 24);
+/// The most bytes that the texts of one list may have together.
+const MAX_TEXT: usize = 256 * 1024;
 /// Zones with a summer whose names PostgreSQL reads as abbreviations, which have none: its
 /// `pg_timezone_abbrevs`.
 const AMBIGUOUS_ZONES: [&str; 4] = ["CET", "EET", "MET", "WET"];
@@ -104,6 +108,14 @@ impl Fields {
                 LimitWindow::Rolling(window) | LimitWindow::Smooth { period: window, .. } => window,
                 LimitWindow::Day | LimitWindow::Month | LimitWindow::AtOnce => MAX_WINDOW,
             };
+            if let (LimitWindow::Smooth { period, burst }, LimitCount::AtMost(count @ 1..)) =
+                (limit.window, limit.count)
+                && u128::from(burst) * period.as_micros() / u128::from(count)
+                    > MAX_PAUSE.as_micros()
+            {
+                let message = "takes longer than a hundred years to come back at this pace";
+                self.problem(format!("limits[{at}].burst"), message);
+            }
             if window.is_zero() || window > MAX_WINDOW {
                 let message = "must be above zero and at most 31 days";
                 self.problem(format!("limits[{at}].window"), message);
@@ -215,6 +227,10 @@ impl Fields {
     ) -> Vec<T> {
         if texts.len() > MAX_RULES {
             self.problem(field, format!("must have at most {MAX_RULES} entries"));
+            return Vec::new();
+        }
+        if texts.iter().map(String::len).sum::<usize>() > MAX_TEXT {
+            self.problem(field, "must have at most 256 KiB of text");
             return Vec::new();
         }
         let mut parsed = Vec::with_capacity(texts.len());

@@ -207,7 +207,7 @@ impl State {
 
     /// Remembers that a request was done.
     pub(super) fn note_request(&mut self, request: Option<&RequestName>, key: KeyId) {
-        if let Some(RequestName { name, fingerprint }) = request {
+        if let Some(RequestName { name, fingerprint, .. }) = request {
             self.requests.insert(*name, (*fingerprint, key));
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::KeyStore;
-use crate::{Actor, KeyDigest, KeyId, Keyring, StoreError, StoreErrorKind, TenantId};
+use crate::{Actor, KeyDigest, KeyId, Keyring, PresentedKey, StoreError, StoreErrorKind, TenantId};
 
 /// Creates keys and secrets once for each request that has a name.
 ///
@@ -34,6 +34,8 @@ pub struct RequestName {
     pub name: KeyDigest,
     /// Of what is asked for.
     pub fingerprint: KeyDigest,
+    /// The same as made under older peppers, and without one.
+    older: Vec<KeyDigest>,
 }
 
 impl RequestName {
@@ -50,14 +52,18 @@ impl RequestName {
     ) -> Self {
         // The other two have no spaces in them.
         let name = KeyDigest::plain(format!("{tenant} {actor} {name}").as_bytes());
-        Self { name, fingerprint: keyring.digest_new(content).0 }
+        let content = PresentedKey::new(content.as_bytes());
+        let plain = KeyDigest::plain(content.as_bytes());
+        let mut digests = keyring.digests(content).chain([plain]);
+        let fingerprint = digests.next().unwrap_or(plain);
+        Self { name, fingerprint, older: digests.collect() }
     }
 
     /// The answer to a request whose name is known already, by the fingerprint of the one that was
     /// done, and the key that came of it: for stores.
     #[must_use]
     pub fn repeated(&self, done: KeyDigest, key: KeyId) -> StoreError {
-        let same = done == self.fingerprint;
+        let same = done == self.fingerprint || self.older.contains(&done);
         let repeated = StoreErrorKind::Repeated { key };
         if same { repeated.into() } else { StoreErrorKind::RequestNameTaken.into() }
     }
