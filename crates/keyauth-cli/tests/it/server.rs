@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use keyauth_tests::{Answer, Running, call};
 
@@ -11,7 +12,17 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_keyauth");
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     let command = command.current_dir(folder).args(arguments).stdin(Stdio::null());
-    command.output().expect("it starts")
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    // One that serves where it should have refused must not be waited for.
+    for _ in 0..600 {
+        if child.try_wait().expect("its status").is_some() {
+            return child.wait_with_output().expect("what it says");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = child.kill();
+    panic!("{arguments:?} goes on");
 }
 
 pub(crate) struct Server {

@@ -42,7 +42,7 @@ fn what_cannot_be_meant_is_said_with_exit_code_2() {
         (&["serve", "--config", "typo.toml"], "typo.toml: unknown field `databse`"),
         (&["serve", "--peppers", "short.txt"], "short.txt: line 1 must be NUMBER:HEX"),
         (&["serve", "--peppers", "odd.txt"], "odd.txt: line 1 must be NUMBER:HEX"),
-        (&["serve", "--prefix", "No"], "prefix: "),
+        (&["serve", "--prefix", "no!"], "prefix: "),
         (&["serve", "--custom-keys"], "custom-keys: "),
         (&["serve", "--proxy", "10.0.0.1/8"], "proxy: "),
         (&["serve", "--proxy", "10.0.0.0/8", "--forwarding-header", "via"], "forwarding-header: "),
