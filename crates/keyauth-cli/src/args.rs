@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::settings::Options;
+use crate::settings::{Options, StoreOptions};
 
 /// API keys: issued, verified, limited and revoked.
 ///
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, \
-                          3 the database or Redis is away, 4 the database must be migrated first";
+                          3 the database is away, 4 the database must be migrated first";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -30,7 +30,11 @@ pub(crate) enum Command {
     /// Bring the database's schema up to date.
     ///
     /// A SQLite file is brought up to date by whatever opens it, too; PostgreSQL by this alone.
-    Migrate(Options),
+    Migrate(StoreOptions),
+    /// Make another administrator's key, where the first one is lost.
+    ///
+    /// It may do everything, in every tenant, and is told like the first one.
+    AdminKey(StoreOptions),
     /// Print completions for a shell.
     Completions {
         /// Which shell.

@@ -1,5 +1,6 @@
 //! keyauth as a program.
 
+mod admin_key;
 mod args;
 mod database;
 mod migrate;
@@ -11,18 +12,23 @@ use std::process::ExitCode;
 
 use args::{Args, Command};
 use clap::{CommandFactory, Parser};
+use settings::{StoreOptions, StoreSettings};
 use told::Failure;
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.command {
         Command::Completions { shell } => {
-            let mut out = std::io::stdout();
-            clap_complete::generate(shell, &mut Args::command(), "keyauth", &mut out);
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "keyauth", &mut script);
+            told::say(&script)
         }
-        Command::Serve(options) => run(options, serve::serve),
-        Command::Migrate(options) => run(options, migrate::migrate),
+        Command::Serve(options) => options.understood().and_then(|mut settings| {
+            settings.store.log();
+            run(serve::serve(settings))
+        }),
+        Command::Migrate(options) => with_store(options, migrate::migrate),
+        Command::AdminKey(options) => with_store(options, admin_key::replace),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,17 +36,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command by its settings, on a runtime of its own.
-fn run<F>(
-    options: settings::Options,
-    command: impl FnOnce(settings::Settings) -> F,
+fn with_store<F>(
+    options: StoreOptions,
+    command: impl FnOnce(StoreSettings) -> F,
 ) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    let settings = settings::Settings::read(options)?;
+    let mut settings = options.understood()?;
     settings.log();
+    run(command(settings))
+}
+
+/// Runs a command on a runtime of its own.
+fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other("no threads can be had", &error))?;
-    runtime.block_on(command(settings))
+    runtime.block_on(command)
 }

@@ -1,12 +1,10 @@
 //! `keyauth migrate`.
 
-use std::io::Write;
-
 use crate::database::{Database, away};
-use crate::settings::Settings;
-use crate::told::Failure;
+use crate::settings::StoreSettings;
+use crate::told::{Failure, say};
 
-pub(crate) async fn migrate(settings: Settings) -> Result<(), Failure> {
+pub(crate) async fn migrate(settings: StoreSettings) -> Result<(), Failure> {
     let done = match Database::open(&settings.database, &settings.keyring).await? {
         // Opening it has done it.
         Database::Sqlite(store) => {
@@ -20,6 +18,5 @@ pub(crate) async fn migrate(settings: Settings) -> Result<(), Failure> {
             }
         }
     };
-    let told = writeln!(std::io::stdout(), "{done}");
-    told.map_err(|error| Failure::other("standard output is not to be written to", &error))
+    say(format!("{done}\n").as_bytes())
 }

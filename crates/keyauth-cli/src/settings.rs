@@ -1,22 +1,34 @@
 //! Settings, and where they come from.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use jiff::SignedDuration;
 use keyauth_core::{InvalidInput, KeyPrefix, Keyring, Pepper};
 use keyauth_tower::{ClientAddress, ForwardingHeader};
 use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use crate::told::Failure;
 
-/// What can be set: by a flag, by a variable of the environment, or in a file.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+/// What can be set of the server: by a flag, by a variable of the environment, or in a file.
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
+    #[command(flatten)]
+    store: StoreOptions,
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+/// What concerns keys, wherever they are worked with.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub(crate) struct StoreOptions {
     /// A file with settings in TOML, by the names of these options
     #[arg(long, env = "KEYAUTH_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -24,31 +36,44 @@ pub(crate) struct Options {
     /// Where keys are: sqlite://FILE or postgres://USER@HOST/NAME [default: sqlite://keyauth.db]
     #[arg(long, env = "KEYAUTH_DATABASE", value_name = "URL", hide_env_values = true)]
     database: Option<String>,
-    /// A Redis that instances share: what is cached, limits, and hints of changes
-    #[arg(long, env = "KEYAUTH_REDIS", value_name = "URL", hide_env_values = true)]
-    redis: Option<String>,
-    /// Where to listen [default: 127.0.0.1:8080]
-    #[arg(long, env = "KEYAUTH_LISTEN", value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
     /// A file with peppers, a line each: NUMBER:HEX, at least 32 bytes; the newest first
     #[arg(long, env = "KEYAUTH_PEPPERS", value_name = "FILE")]
     peppers: Option<PathBuf>,
-    /// A prefix of keys, like sk_live; the first is that of new ones [default: sk]
-    #[arg(long = "prefix", env = "KEYAUTH_PREFIX", value_name = "PREFIX", value_delimiter = ',')]
-    #[serde(default, rename = "prefix")]
-    prefixes: Vec<String>,
+    /// Go on accepting keys that were made before there was a pepper
+    #[arg(long, env = "KEYAUTH_ACCEPT_UNPEPPERED", value_name = "YES", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_parser = yes_or_no())]
+    accept_unpeppered: Option<bool>,
+    /// A prefix of keys, like sk_live; the first is that of new ones, and keys with one that is not
+    /// named here are refused [default: sk]
+    #[arg(long, env = "KEYAUTH_PREFIX", value_name = "PREFIX", value_delimiter = ',')]
+    prefix: Vec<String>,
     /// Accept keys that their holders choose, where a tenant allows it; it needs a pepper
-    #[arg(long, env = "KEYAUTH_CUSTOM_KEYS")]
-    #[serde(default)]
-    custom_keys: bool,
-    /// Accept keys of other systems, imported by their hashes
-    #[arg(long, env = "KEYAUTH_IMPORTED_KEYS")]
-    #[serde(default)]
-    imported_keys: bool,
+    #[arg(long, env = "KEYAUTH_CUSTOM_KEYS", value_name = "YES", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_parser = yes_or_no())]
+    custom_keys: Option<bool>,
+    /// Accept keys of other systems, imported by their hashes; whoever can write to the database
+    /// can make keys then
+    #[arg(long, env = "KEYAUTH_IMPORTED_KEYS", value_name = "YES", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_parser = yes_or_no())]
+    imported_keys: Option<bool>,
+    /// What to log: a level, or targets with levels [default: info]
+    #[arg(long, env = "KEYAUTH_LOG", value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// What concerns the server alone.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct ServerOptions {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, env = "KEYAUTH_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// A Redis that instances share: what is cached, and limits
+    #[arg(long, env = "KEYAUTH_REDIS", value_name = "URL", hide_env_values = true)]
+    redis: Option<String>,
     /// A proxy or a network of them, whose forwarding header is believed
-    #[arg(long = "proxy", env = "KEYAUTH_PROXY", value_name = "NETWORK", value_delimiter = ',')]
-    #[serde(default, rename = "proxy")]
-    proxies: Vec<String>,
+    #[arg(long, env = "KEYAUTH_PROXY", value_name = "NETWORK", value_delimiter = ',')]
+    proxy: Vec<String>,
     /// In which proxies name the client: x-forwarded-for or forwarded [default: x-forwarded-for]
     #[arg(long, env = "KEYAUTH_FORWARDING_HEADER", value_name = "HEADER")]
     forwarding_header: Option<String>,
@@ -58,80 +83,97 @@ pub(crate) struct Options {
     /// How long requests under way may take when the server stops [default: 10s]
     #[arg(long, env = "KEYAUTH_DRAIN", value_name = "TIME")]
     drain: Option<String>,
-    /// What to log: a level, or targets with levels [default: info]
-    #[arg(long, env = "KEYAUTH_LOG", value_name = "FILTER")]
-    log: Option<String>,
+}
+
+/// `true`, `yes`, `on` and `1`, and their contraries.
+fn yes_or_no() -> BoolishValueParser {
+    BoolishValueParser::new()
 }
 
 /// The same, understood, and with defaults.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) database: String,
+    pub(crate) store: StoreSettings,
     pub(crate) redis: Option<String>,
     pub(crate) listen: SocketAddr,
-    pub(crate) keyring: Keyring,
     pub(crate) address: ClientAddress,
     pub(crate) spool: PathBuf,
     pub(crate) drain: Duration,
-    log: String,
 }
 
-impl Options {
+/// What concerns keys.
+#[derive(Debug)]
+pub(crate) struct StoreSettings {
+    pub(crate) database: String,
+    pub(crate) keyring: Keyring,
+    log: EnvFilter,
+}
+
+fn either(one: Vec<String>, other: Vec<String>) -> Vec<String> {
+    if one.is_empty() { other } else { one }
+}
+
+impl StoreOptions {
     /// What is set here, and else there.
     fn or(self, other: Self) -> Self {
-        let either = |one: Vec<String>, two| if one.is_empty() { two } else { one };
         Self {
-            config: None,
+            config: self.config.or(other.config),
             database: self.database.or(other.database),
-            redis: self.redis.or(other.redis),
-            listen: self.listen.or(other.listen),
             peppers: self.peppers.or(other.peppers),
-            prefixes: either(self.prefixes, other.prefixes),
-            custom_keys: self.custom_keys || other.custom_keys,
-            imported_keys: self.imported_keys || other.imported_keys,
-            proxies: either(self.proxies, other.proxies),
-            forwarding_header: self.forwarding_header.or(other.forwarding_header),
-            spool: self.spool.or(other.spool),
-            drain: self.drain.or(other.drain),
+            accept_unpeppered: self.accept_unpeppered.or(other.accept_unpeppered),
+            prefix: either(self.prefix, other.prefix),
+            custom_keys: self.custom_keys.or(other.custom_keys),
+            imported_keys: self.imported_keys.or(other.imported_keys),
             log: self.log.or(other.log),
         }
     }
-}
 
-impl Settings {
-    pub(crate) fn read(options: Options) -> Result<Self, Failure> {
-        let options = match &options.config {
-            None => options,
-            Some(file) => {
-                let named = |problem: &dyn std::fmt::Display| {
-                    Failure::usage(format!("{}: {problem}", file.display()))
-                };
-                let text = std::fs::read_to_string(file).map_err(|error| named(&error))?;
-                let more: Options =
-                    toml::from_str(&text).map_err(|error| named(&error.message()))?;
-                options.or(more)
-            }
-        };
-        let named = |name: &str, error: &InvalidInput| Failure::usage(format!("{name}: {error}"));
+    fn read(self) -> Result<StoreSettings, Failure> {
         let mut keyring = Keyring::new();
-        for prefix in &options.prefixes {
+        for prefix in &self.prefix {
             let prefix = KeyPrefix::new(prefix);
             let prefix = prefix.map_err(|error| Failure::usage(format!("prefix: {error}")))?;
             keyring = keyring.with_prefix(prefix);
         }
-        if let Some(file) = &options.peppers {
+        if let Some(file) = &self.peppers {
             keyring = with_peppers(keyring, file)?;
         }
-        if options.custom_keys {
+        if self.accept_unpeppered == Some(true) {
+            keyring = keyring.insecure_accept_unpeppered();
+        }
+        if self.custom_keys == Some(true) {
             keyring = keyring.with_custom_keys().map_err(|error| named("custom-keys", &error))?;
         }
-        if options.imported_keys {
+        if self.imported_keys == Some(true) {
             keyring = keyring.with_imported_keys();
         }
-        let address = if options.proxies.is_empty() {
+        let log = EnvFilter::builder().parse(self.log.as_deref().unwrap_or("info"));
+        Ok(StoreSettings {
+            database: self.database.unwrap_or_else(|| "sqlite://keyauth.db".into()),
+            keyring,
+            log: log.map_err(|error| Failure::usage(format!("log: {error}")))?,
+        })
+    }
+}
+
+impl ServerOptions {
+    /// What is set here, and else there.
+    fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            redis: self.redis.or(other.redis),
+            proxy: either(self.proxy, other.proxy),
+            forwarding_header: self.forwarding_header.or(other.forwarding_header),
+            spool: self.spool.or(other.spool),
+            drain: self.drain.or(other.drain),
+        }
+    }
+
+    fn read(self, store: StoreSettings) -> Result<Settings, Failure> {
+        let address = if self.proxy.is_empty() {
             ClientAddress::peer()
         } else {
-            let header = match options.forwarding_header.as_deref() {
+            let header = match self.forwarding_header.as_deref() {
                 None | Some("x-forwarded-for") => ForwardingHeader::XForwardedFor,
                 Some("forwarded") => ForwardingHeader::Forwarded,
                 Some(_) => {
@@ -139,10 +181,9 @@ impl Settings {
                     return Err(Failure::usage(message));
                 }
             };
-            let address = ClientAddress::behind(header, &options.proxies);
-            address.map_err(|error| named("proxy", &error))?
+            ClientAddress::behind(header, &self.proxy).map_err(|error| named("proxy", &error))?
         };
-        let drain = match options.drain.as_deref() {
+        let drain = match self.drain.as_deref() {
             None => Duration::from_secs(10),
             Some(text) => {
                 let length = text.parse::<SignedDuration>().ok();
@@ -150,21 +191,66 @@ impl Settings {
                 length.ok_or_else(|| Failure::usage("drain: must be a time like 10s or 1m"))?
             }
         };
-        Ok(Self {
-            database: options.database.unwrap_or_else(|| "sqlite://keyauth.db".into()),
-            redis: options.redis,
-            listen: options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
-            keyring,
+        Ok(Settings {
+            store,
+            redis: self.redis,
+            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             address,
-            spool: options.spool.unwrap_or_else(|| "keyauth-spool".into()),
+            spool: self.spool.unwrap_or_else(|| "keyauth-spool".into()),
             drain,
-            log: options.log.unwrap_or_else(|| "info".into()),
         })
     }
+}
 
+impl StoreOptions {
+    /// With what the file says.
+    pub(crate) fn understood(self) -> Result<StoreSettings, Failure> {
+        let Some(file) = self.config.clone() else { return self.read() };
+        let (store, _) = in_file(&file)?;
+        self.or(store).read()
+    }
+}
+
+impl Options {
+    /// With what the file says.
+    pub(crate) fn understood(self) -> Result<Settings, Failure> {
+        let Self { store, server } = self;
+        let (more, more_server) = match &store.config {
+            Some(file) => in_file(file)?,
+            None => Default::default(),
+        };
+        server.or(more_server).read(store.or(more).read()?)
+    }
+}
+
+/// Settings in a file, all of which must be known. What is wrong is told without the text, which may
+/// have a password in it.
+fn in_file(file: &Path) -> Result<(StoreOptions, ServerOptions), Failure> {
+    let wrong = |problem: &dyn Display| Failure::usage(format!("{}: {problem}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let line = |error: &toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        before.map_or(1, |before| before.lines().count().max(1))
+    };
+    let unread =
+        |error: toml::de::Error| wrong(&format!("line {}: {}", line(&error), error.message()));
+    let names: toml::Table = toml::from_str(&text).map_err(unread)?;
+    let known = Options::augment_args(clap::Command::new("keyauth"));
+    let known: Vec<_> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
+    if let Some(name) = names.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(wrong(&format!("{name} is unknown; there are {}", known.join(", "))));
+    }
+    Ok((toml::from_str(&text).map_err(unread)?, toml::from_str(&text).map_err(unread)?))
+}
+
+fn named(name: &str, error: &InvalidInput) -> Failure {
+    Failure::usage(format!("{name}: {error}"))
+}
+
+impl StoreSettings {
     /// Logs on standard error, as it was set.
-    pub(crate) fn log(&self) {
-        let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(&self.log);
+    pub(crate) fn log(&mut self) {
+        let filter = std::mem::take(&mut self.log);
         tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
     }
 }

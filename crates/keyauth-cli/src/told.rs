@@ -1,6 +1,7 @@
 //! What people are told when something fails.
 
 use std::error::Error;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 /// Why a command was not done, and what to do.
@@ -38,6 +39,16 @@ impl Failure {
     pub(crate) fn tell(&self) -> ExitCode {
         eprintln!("keyauth: {}", self.message);
         ExitCode::from(self.code)
+    }
+}
+
+/// Writes on standard output.
+pub(crate) fn say(text: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::other("nothing can be told", &error)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The server, put together by its settings.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::get;
 use deadpool_redis::{Config, Runtime};
@@ -11,7 +13,7 @@ use keyauth_metering::{LedgerMeter, UsageRecorder};
 use keyauth_ratelimit::{FleetLimiter, LocalLimiter};
 use keyauth_redis::{Redis, RedisCache, RedisLimits};
 use keyauth_tower::KeyAuthLayer;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
 use super::health::{self, Health};
@@ -22,6 +24,17 @@ use crate::told::Failure;
 pub(super) struct Assembled {
     pub(super) app: Router,
     pub(super) background: Background,
+}
+
+/// Forgets what is too old to be told: also where nobody asks.
+async fn keep_up(metrics: PrometheusHandle, mut stopped: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => metrics.run_upkeep(),
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    }
 }
 
 impl Assembled {
@@ -54,7 +67,7 @@ impl Assembled {
             }
         };
         let auth = auth.with_meter(meter);
-        let auth = match settings.keyring.accepts_imported_keys() {
+        let auth = match settings.store.keyring.accepts_imported_keys() {
             true => auth.with_importer(KeyImporter::new(store.clone())),
             false => auth,
         };
@@ -69,6 +82,7 @@ impl Assembled {
         let api = api.with_layer(layer()).with_usage(own, recorder);
         let metrics = PrometheusBuilder::new().install_recorder();
         let metrics = metrics.map_err(|error| Failure::other("no metrics can be kept", &error))?;
+        tokio::spawn(keep_up(metrics.clone(), stopped.clone()));
         let app = Router::new()
             .merge(api.into_router())
             .merge(ForwardAuth::new(layer()).into_router())

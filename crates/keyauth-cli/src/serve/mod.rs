@@ -1,21 +1,24 @@
 //! `keyauth serve`.
 
 mod assembled;
-mod first_key;
 mod health;
 
-use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use keyauth_admin::ManagedStore;
 use keyauth_core::{UsageLog, UsageSums};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::admin_key::make_first;
 use crate::database::Database;
 use crate::settings::Settings;
-use crate::told::Failure;
+use crate::told::{Failure, say};
 use assembled::Assembled;
+
+/// How long each thing may take that is closed at the end.
+const CLOSING: Duration = Duration::from_secs(15);
 
 pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     // The port first: a key that is shown once must not be by a start that then fails.
@@ -23,19 +26,15 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         let message = format!("{} is not to be had; --listen names another", settings.listen);
         Failure::other(&message, &error)
     })?;
-    let database = Database::open(&settings.database, &settings.keyring).await?;
+    let database = Database::open(&settings.store.database, &settings.store.keyring).await?;
     database.require_migrated().await?;
     match database {
         Database::Sqlite(store) => {
             let served = serve_store(&settings, listener, store.clone()).await;
-            store.close().await;
+            let _ = tokio::time::timeout(CLOSING, store.close()).await;
             served
         }
-        Database::Postgres(store) => {
-            let served = serve_store(&settings, listener, store.clone()).await;
-            store.pool().close().await;
-            served
-        }
+        Database::Postgres(store) => serve_store(&settings, listener, store).await,
     }
 }
 
@@ -47,9 +46,10 @@ where
     let address = listener.local_addr().map_err(unread)?;
     let (stopping, stopped) = watch::channel(false);
     let Assembled { app, background } = Assembled::new(settings, store.clone(), stopped.clone())?;
-    first_key::make(&store, address).await?;
-    let told = writeln!(std::io::stdout(), "listening on http://{address}");
-    told.map_err(|error| Failure::other("standard output is not to be written to", &error))?;
+    // When nothing of what was set can be wrong any more.
+    make_first(&store).await?;
+    // Whoever has started it may not read on.
+    let _ = say(format!("listening on http://{address}\n").as_bytes());
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
         stop_signal().await;
@@ -66,7 +66,8 @@ where
         served = serving => served.map_err(|error| Failure::other("serving has ended", &error)),
         () = overdue => Ok(()),
     };
-    background.shutdown().await;
+    // Nor does a database that is away; what is not written then stays in the spool.
+    let _ = tokio::time::timeout(CLOSING, background.shutdown()).await;
     served
 }
 

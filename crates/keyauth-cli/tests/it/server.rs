@@ -33,8 +33,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on a free port, and waits until it listens.
     pub(crate) async fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(folder, arguments, &[]).await
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) async fn start_with(
+        folder: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
-        let mut running = Running::start_with(PROGRAM, &arguments, folder, &[]);
+        let mut running = Running::start_with(PROGRAM, &arguments, folder, variables);
         let line = running.line_with("listening on http://").await;
         let address = line.trim_start_matches("listening on http://").to_owned();
         Self { running, address }

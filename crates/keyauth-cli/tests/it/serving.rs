@@ -50,11 +50,48 @@ async fn a_key_is_not_written_over_a_file() {
     let refused = run(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(said.contains("keyauth-admin.key") && said.contains("move away"), "{said}");
+    assert!(said.contains("keyauth-admin.key") && said.contains("move it away"), "{said}");
     assert_eq!(fs::read_to_string(&file).expect("there"), "something else");
     fs::remove_file(&file).expect("removed");
     let server = Server::start(folder.path(), &[]).await;
     assert_eq!(server.get("/v1/me", &first_key(folder.path())).await.status, 200);
+}
+
+/// Where the first one is lost; and a start that was ended before it wrote is made good.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_can_be_made_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keyauth-admin.key");
+    fs::write(&file, "").expect("written");
+    let server = Server::start(folder.path(), &[]).await;
+    let first = first_key(folder.path());
+    let taken = run(folder.path(), &["admin-key"]);
+    assert_eq!(taken.status.code(), Some(1), "it is not written over");
+    fs::remove_file(&file).expect("removed");
+    let made = run(folder.path(), &["admin-key"]);
+    assert!(made.status.success(), "{made:?}");
+    let another = first_key(folder.path());
+    assert_ne!(first, another);
+    for key in [first, another] {
+        assert_eq!(server.get("/v1/audit?everywhere=true", &key).await.status, 200);
+    }
+}
+
+/// Flags count before variables, these before a file, and that before defaults.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nearest_setting_counts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = "listen = \"127.0.0.1:1\"\nprefix = [\"from_file\"]\nimported-keys = true\n\
+                database = \"sqlite://from-file.db\"\n";
+    fs::write(folder.path().join("keyauth.toml"), file).expect("written");
+    let options = ["--config", "keyauth.toml", "--imported-keys=no"];
+    let variables = [("KEYAUTH_DATABASE", "sqlite://from-variable.db")];
+    let server = Server::start_with(folder.path(), &options, &variables).await;
+    let key = first_key(folder.path());
+    assert!(key.starts_with("from_file_"), "the file says so, and nobody else");
+    assert!(folder.path().join("from-variable.db").exists());
+    assert!(!folder.path().join("from-file.db").exists());
+    assert_eq!(server.get("/v1/me", &key).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

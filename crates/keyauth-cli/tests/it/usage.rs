@@ -12,6 +12,7 @@ fn help_is_as_it_was() {
         ("help", &["--help"][..]),
         ("serve", &["serve", "--help"]),
         ("migrate", &["migrate", "--help"]),
+        ("admin-key", &["admin-key", "--help"]),
     ] {
         let said = run(folder.path(), arguments);
         assert!(said.status.success(), "{said:?}");
@@ -28,6 +29,8 @@ fn help_is_as_it_was() {
 fn what_cannot_be_meant_is_said_with_exit_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("typo.toml"), "databse = \"sqlite://a.db\"\n").expect("written");
+    let broken = "listen = \"127.0.0.1:1\"\ndatabase = \"postgres://ada:secret@x\n";
+    fs::write(folder.path().join("broken.toml"), broken).expect("written");
     fs::write(folder.path().join("short.txt"), "1:00ff\n").expect("written");
     fs::write(folder.path().join("odd.txt"), "1:not-hex-but-secret\n").expect("written");
     for (arguments, expected) in [
@@ -39,7 +42,10 @@ fn what_cannot_be_meant_is_said_with_exit_code_2() {
             "must be sqlite://FILE or postgres",
         ),
         (&["serve", "--config", "none.toml"], "none.toml: No such file"),
-        (&["serve", "--config", "typo.toml"], "typo.toml: unknown field `databse`"),
+        (
+            &["serve", "--config", "typo.toml"],
+            "typo.toml: databse is unknown; there are config, database,",
+        ),
         (&["serve", "--peppers", "short.txt"], "short.txt: line 1 must be NUMBER:HEX"),
         (&["serve", "--peppers", "odd.txt"], "odd.txt: line 1 must be NUMBER:HEX"),
         (&["serve", "--prefix", "no!"], "prefix: "),
@@ -47,6 +53,9 @@ fn what_cannot_be_meant_is_said_with_exit_code_2() {
         (&["serve", "--proxy", "10.0.0.1/8"], "proxy: "),
         (&["serve", "--proxy", "10.0.0.0/8", "--forwarding-header", "via"], "forwarding-header: "),
         (&["serve", "--drain", "soon"], "drain: must be a time"),
+        (&["serve", "--log", "keyauth=debg"], "log: "),
+        (&["serve", "--custom-keys=perhaps"], "invalid value 'perhaps'"),
+        (&["serve", "--config", "broken.toml"], "broken.toml: line 2: "),
         (&["serve", "--redis", "nonsense"], "redis: "),
     ] {
         let said = run(folder.path(), arguments);
