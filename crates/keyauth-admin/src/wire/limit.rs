@@ -49,6 +49,9 @@ pub(crate) struct LimitBody {
     zone: String,
 }
 
+/// The longest time that a burst may take to come back, so that it can be told: a hundred years.
+const MAX_PAUSE: Duration = Duration::from_hours(100 * 366 * 24);
+
 /// How many limits or budgets there are at most.
 const MOST: usize = 64;
 
@@ -105,6 +108,13 @@ impl LimitBody {
             }
         };
         let count = self.count.map_or(LimitCount::Unlimited, LimitCount::AtMost);
+        if let (LimitWindow::Smooth { period, burst }, LimitCount::AtMost(count @ 1..)) =
+            (window, count)
+            && u128::from(burst) * period.as_micros() / u128::from(count) > MAX_PAUSE.as_micros()
+        {
+            let message = "takes longer than a hundred years to come back at this pace";
+            return Err(Problem::new(at("burst"), message));
+        }
         let zone = zone(&self.zone, &at("zone"))?;
         Ok(Limit { name: self.name, count, window, unit: self.unit, per: self.per, zone })
     }

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use super::{InvalidInput, Problem};
 use crate::{
     AddressSet, Amount, Budget, BudgetWindow, EndpointRule, EndpointRules, KeyPrefix, Keyring,
-    Limit, LimitCount, LimitSubject, LimitWindow, Metadata, PlaintextKey, ResourceRules, Scope,
-    Scopes, Timestamp,
+    Limit, LimitSubject, LimitWindow, Metadata, PlaintextKey, ResourceRules, Scope, Scopes,
+    Timestamp,
 };
 
 /// The longest name of a key, in bytes.
@@ -24,8 +24,6 @@ const MAX_LIMITS: usize = 64;
 const MAX_LIMIT_NAME: usize = 64;
 /// The longest rolling window: beyond it, calendar windows serve.
 const MAX_WINDOW: Duration = Duration::from_hours(31 * 24);
-/// The longest time that a burst may take to come back, so that it can be told: a hundred years.
-const MAX_PAUSE: Duration = Duration::from_hours(100 * 366 * 24);
 /// The most bytes that the texts of one list may have together.
 const MAX_TEXT: usize = 256 * 1024;
 /// Zones with a summer whose names PostgreSQL reads as abbreviations, which have none: its
@@ -108,14 +106,6 @@ impl Fields {
                 LimitWindow::Rolling(window) | LimitWindow::Smooth { period: window, .. } => window,
                 LimitWindow::Day | LimitWindow::Month | LimitWindow::AtOnce => MAX_WINDOW,
             };
-            if let (LimitWindow::Smooth { period, burst }, LimitCount::AtMost(count @ 1..)) =
-                (limit.window, limit.count)
-                && u128::from(burst) * period.as_micros() / u128::from(count)
-                    > MAX_PAUSE.as_micros()
-            {
-                let message = "takes longer than a hundred years to come back at this pace";
-                self.problem(format!("limits[{at}].burst"), message);
-            }
             if window.is_zero() || window > MAX_WINDOW {
                 let message = "must be above zero and at most 31 days";
                 self.problem(format!("limits[{at}].window"), message);
