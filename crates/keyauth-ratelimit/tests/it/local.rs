@@ -215,23 +215,31 @@ fn the_table_is_bounded_and_full_is_safe() {
     assert_eq!(limiter.subjects(), 10);
 }
 
-#[tokio::test]
-async fn in_a_runtime_room_is_made_beside_the_requests() {
-    let clock = Arc::new(FakeClock::default());
-    let limiter = LocalLimiter::with_clock(Arc::clone(&clock) as _).with_capacity(10);
-    let all: Vec<_> = (0..20).map(|_| key([Limit::per_minute(3)])).collect();
-    let first: Vec<_> = all.iter().take(10).map(|limited| passing(&limiter, limited, 5)).collect();
-    assert_eq!(first, [3; 10]);
-    clock.advance(Duration::from_secs(70));
-    passes(&limiter, &all[10]);
-    assert_ne!(limiter.subjects(), 1, "whoever comes first does not wait for it");
-    let room = async {
-        while limiter.subjects() != 1 {
-            passes(&limiter, &all[10]);
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), room).await.expect("room");
+#[test]
+fn in_a_runtime_room_is_made_beside_the_requests() {
+    // One thread for what blocks, which is busy until it is let go.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let (busy, let_go) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || let_go.recv());
+        let clock = Arc::new(FakeClock::default());
+        let limiter = LocalLimiter::with_clock(Arc::clone(&clock) as _).with_capacity(10);
+        let all: Vec<_> = (0..20).map(|_| key([Limit::per_minute(3)])).collect();
+        let first = all.iter().take(10).map(|limited| passing(&limiter, limited, 5));
+        assert_eq!(first.collect::<Vec<_>>(), [3; 10]);
+        clock.advance(Duration::from_secs(70));
+        passes(&limiter, &all[10]);
+        assert_ne!(limiter.subjects(), 1, "whoever comes first does not wait for it");
+        drop(busy);
+        let room = async {
+            while limiter.subjects() != 1 {
+                passes(&limiter, &all[10]);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), room).await.expect("room");
+    });
 }
 
 #[test]
