@@ -61,6 +61,6 @@ mod usage;
 mod wire;
 
 pub use forward_auth::ForwardAuth;
-pub use manage::{ManagedStore, ManagementApi, ManagementScope};
+pub use manage::{ManagedStore, ManagementApi, ManagementScope, Operator};
 pub use problem::ApiError;
 pub use usage::{OwnUsage, UsageFormat, export_usage};

@@ -17,7 +17,7 @@ const FILE: &str = "keyauth-admin.key";
 
 /// `keyauth admin-key`.
 pub(crate) async fn replace(settings: StoreSettings) -> Result<(), Failure> {
-    let database = Database::open(&settings.database, &settings.keyring).await?;
+    let database = Database::open(&settings).await?;
     database.require_migrated().await?;
     match database {
         Database::Sqlite(store) => {

@@ -1,11 +1,14 @@
 //! The database that is named by a URL.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use keyauth_core::{Issuer, Keyring};
+use keyauth_core::Issuer;
 use keyauth_postgres::PostgresStore;
 use keyauth_sqlite::SqliteStore;
+use sqlx::postgres::PgConnectOptions;
 
+use crate::settings::StoreSettings;
 use crate::told::Failure;
 
 /// Which one it is.
@@ -15,40 +18,61 @@ pub(crate) enum Database {
 }
 
 /// Where it is, without having been there.
-#[derive(Debug)]
-pub(crate) enum Place<'u> {
+pub(crate) enum Place {
     File(PathBuf),
-    Server(&'u str),
+    Server { pooled: PgConnectOptions, direct: PgConnectOptions },
 }
 
-impl<'u> Place<'u> {
-    pub(crate) fn read(url: &'u str) -> Result<Self, Failure> {
+impl Place {
+    /// Reads URLs; `direct` leads around a pooler of connections. What is wrong with one is not
+    /// repeated: it may have a password in it.
+    pub(crate) fn read(url: &str, direct: Option<&str>) -> Result<Self, Failure> {
+        const KINDS: &str = "database: must be sqlite://FILE or postgres://USER@HOST/NAME";
         match url.split_once("://") {
-            Some(("sqlite", file)) if !file.is_empty() => Ok(Self::File(file.into())),
-            Some(("postgres" | "postgresql", _)) => Ok(Self::Server(url)),
-            // What is wrong with it is not repeated: it may have a password in it.
-            _ => {
-                Err(Failure::usage("database: must be sqlite://FILE or postgres://USER@HOST/NAME"))
+            Some(("sqlite", file)) if !file.is_empty() && direct.is_none() => {
+                Ok(Self::File(file.into()))
             }
+            Some(("sqlite", file)) if !file.is_empty() => {
+                Err(Failure::usage("direct-database: is for PostgreSQL alone"))
+            }
+            Some(("postgres" | "postgresql", _)) => {
+                let pooled: PgConnectOptions = url.parse().map_err(|_| Failure::usage(KINDS))?;
+                let direct = direct.map(str::parse).transpose();
+                let direct = direct.map_err(|_| {
+                    Failure::usage("direct-database: must be postgres://USER@HOST/NAME")
+                })?;
+                let direct = direct.unwrap_or_else(|| pooled.clone());
+                Ok(Self::Server { pooled, direct })
+            }
+            _ => Err(Failure::usage(KINDS)),
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => f.debug_tuple("File").field(file).finish(),
+            Self::Server { .. } => f.debug_struct("Server").finish_non_exhaustive(),
         }
     }
 }
 
 impl Database {
     /// Opens it. A file is created, and brought up to date.
-    pub(crate) async fn open(url: &str, keyring: &Keyring) -> Result<Self, Failure> {
-        let issuer = Issuer::new().with_keyring(keyring.clone());
-        match Place::read(url)? {
+    pub(crate) async fn open(settings: &StoreSettings) -> Result<Self, Failure> {
+        let issuer = Issuer::new().with_keyring(settings.keyring.clone());
+        match &settings.database {
             Place::File(file) => {
-                let store = SqliteStore::open(&file).await;
+                let store = SqliteStore::open(file).await;
                 let named = format!("{} cannot be opened", file.display());
                 let store = store.map_err(|error| Failure::away(&named, &error))?;
                 Ok(Self::Sqlite(store.with_issuer(issuer)))
             }
-            Place::Server(url) => {
-                let store = PostgresStore::connect(url).await;
+            Place::Server { pooled, direct } => {
+                let store = PostgresStore::connect_with(pooled.clone()).await;
                 let store = store.map_err(|error| away(&error))?;
-                Ok(Self::Postgres(store.with_issuer(issuer)))
+                Ok(Self::Postgres(store.with_direct(direct.clone()).with_issuer(issuer)))
             }
         }
     }

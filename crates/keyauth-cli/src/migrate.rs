@@ -5,7 +5,7 @@ use crate::settings::StoreSettings;
 use crate::told::{Failure, say};
 
 pub(crate) async fn migrate(settings: StoreSettings) -> Result<(), Failure> {
-    let done = match Database::open(&settings.database, &settings.keyring).await? {
+    let done = match Database::open(&settings).await? {
         // Opening it has done it.
         Database::Sqlite(store) => {
             store.close().await;

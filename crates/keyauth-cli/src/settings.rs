@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use deadpool_redis::{Config, Pool, Runtime};
 use jiff::SignedDuration;
 use keyauth_core::{InvalidInput, KeyPrefix, Keyring, Pepper};
 use keyauth_tower::{ClientAddress, ForwardingHeader};
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
+use crate::database::Place;
 use crate::told::Failure;
 
 /// What can be set of the server: by a flag, by a variable of the environment, or in a file.
@@ -36,6 +38,9 @@ pub(crate) struct StoreOptions {
     /// Where keys are: sqlite://FILE or postgres://USER@HOST/NAME [default: sqlite://keyauth.db]
     #[arg(long, env = "KEYAUTH_DATABASE", value_name = "URL", hide_env_values = true)]
     database: Option<String>,
+    /// The same PostgreSQL around a pooler of connections, for migrations and the feed of changes
+    #[arg(long, env = "KEYAUTH_DIRECT_DATABASE", value_name = "URL", hide_env_values = true)]
+    direct_database: Option<String>,
     /// A file with peppers, a line each: NUMBER:HEX, at least 32 bytes; the newest first
     #[arg(long, env = "KEYAUTH_PEPPERS", value_name = "FILE")]
     peppers: Option<PathBuf>,
@@ -91,10 +96,9 @@ fn yes_or_no() -> BoolishValueParser {
 }
 
 /// The same, understood, and with defaults.
-#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) store: StoreSettings,
-    pub(crate) redis: Option<String>,
+    pub(crate) redis: Option<Pool>,
     pub(crate) listen: SocketAddr,
     pub(crate) address: ClientAddress,
     pub(crate) spool: PathBuf,
@@ -104,7 +108,7 @@ pub(crate) struct Settings {
 /// What concerns keys.
 #[derive(Debug)]
 pub(crate) struct StoreSettings {
-    pub(crate) database: String,
+    pub(crate) database: Place,
     pub(crate) keyring: Keyring,
     log: EnvFilter,
 }
@@ -119,6 +123,7 @@ impl StoreOptions {
         Self {
             config: self.config.or(other.config),
             database: self.database.or(other.database),
+            direct_database: self.direct_database.or(other.direct_database),
             peppers: self.peppers.or(other.peppers),
             accept_unpeppered: self.accept_unpeppered.or(other.accept_unpeppered),
             prefix: either(self.prefix, other.prefix),
@@ -129,6 +134,8 @@ impl StoreOptions {
     }
 
     fn read(self) -> Result<StoreSettings, Failure> {
+        let database = self.database.as_deref().unwrap_or("sqlite://keyauth.db");
+        let database = Place::read(database, self.direct_database.as_deref())?;
         let mut keyring = Keyring::new();
         for prefix in &self.prefix {
             let prefix = KeyPrefix::new(prefix);
@@ -149,7 +156,7 @@ impl StoreOptions {
         }
         let log = EnvFilter::builder().parse(self.log.as_deref().unwrap_or("info"));
         Ok(StoreSettings {
-            database: self.database.unwrap_or_else(|| "sqlite://keyauth.db".into()),
+            database,
             keyring,
             log: log.map_err(|error| Failure::usage(format!("log: {error}")))?,
         })
@@ -191,9 +198,13 @@ impl ServerOptions {
                 length.ok_or_else(|| Failure::usage("drain: must be a time like 10s or 1m"))?
             }
         };
+        let redis = self.redis.map(|url| {
+            let pool = Config::from_url(url).create_pool(Some(Runtime::Tokio1));
+            pool.map_err(|error| Failure::usage(format!("redis: {error}")))
+        });
         Ok(Settings {
             store,
-            redis: self.redis,
+            redis: redis.transpose()?,
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             address,
             spool: self.spool.unwrap_or_else(|| "keyauth-spool".into()),

@@ -27,7 +27,15 @@ impl PostgresStore {
     /// [`Unavailable`](OpenErrorKind::Unavailable) where the URL is none, or the server does
     /// not let us in.
     pub async fn connect(url: &str) -> Result<Self, OpenError> {
-        let options: PgConnectOptions = url.parse().map_err(OpenError::unavailable)?;
+        Self::connect_with(url.parse().map_err(OpenError::unavailable)?).await
+    }
+
+    /// Like [`connect`](Self::connect), with options that were read before.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](OpenErrorKind::Unavailable) where the server does not let us in.
+    pub async fn connect_with(options: PgConnectOptions) -> Result<Self, OpenError> {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)

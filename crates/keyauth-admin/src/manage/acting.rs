@@ -6,17 +6,18 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
+use axum::response::IntoResponse;
 use keyauth_core::{
-    Actor, ChargedBudget, KeyId, KeyRef, Problem, RequestName, Scopes, StoreError, StoreErrorKind,
+    ChargedBudget, KeyId, KeyRef, Problem, RequestName, Scopes, StoreError, StoreErrorKind,
     TenantId,
 };
-use keyauth_tower::Principal;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Api;
 use super::scope::{ManagementScope, Needs, RESERVED};
 use super::store::DynStore;
+use super::who::Who;
 use crate::problem::ApiError;
 use crate::wire::BudgetStateView;
 
@@ -33,7 +34,7 @@ pub(super) struct TenantParam {
 /// A caller with a scope, and the tenant that is meant: the first thing that a handler asks for.
 pub(super) struct Acting<N> {
     pub(super) tenant: TenantId,
-    pub(super) who: Principal,
+    pub(super) who: Who,
     /// Whose changes are noted as this caller's.
     pub(super) store: Arc<dyn DynStore>,
     /// Whether the caller has named it.
@@ -45,16 +46,13 @@ impl<N: Needs> FromRequestParts<Api> for Acting<N> {
     type Rejection = axum::response::Response;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
-        use axum::response::IntoResponse;
-
-        let who = <Principal as FromRequestParts<Api>>::from_request_parts(parts, api).await;
-        let who = who.map_err(IntoResponse::into_response)?;
+        let who = Who::from_request_parts(parts, api).await?;
         Self::admit(parts, api, who).map_err(IntoResponse::into_response)
     }
 }
 
 impl<N: Needs> Acting<N> {
-    fn admit(parts: &Parts, api: &Api, who: Principal) -> Result<Self, ApiError> {
+    fn admit(parts: &Parts, api: &Api, who: Who) -> Result<Self, ApiError> {
         if !who.has_scope(N::SCOPE) {
             return Err(ApiError::ScopeDenied(N::SCOPE));
         }
@@ -73,7 +71,7 @@ impl<N: Needs> Acting<N> {
         if tenant != *who.tenant() && !who.has_scope(ManagementScope::ALL_TENANTS) {
             return Err(ApiError::NotFound);
         }
-        let actor = actor(&who).map_err(|error| ApiError::unavailable(&error))?;
+        let actor = who.actor().map_err(|error| ApiError::unavailable(&error))?;
         let store = Arc::<dyn DynStore>::from_ref(api).acting_as(actor);
         Ok(Self { tenant, who, store, named: is_named, needs: PhantomData })
     }
@@ -153,17 +151,12 @@ impl<N: Needs> Acting<N> {
         body: &str,
     ) -> Result<Arc<dyn DynStore>, ApiError> {
         let Some(name) = &request.name else { return Ok(Arc::clone(&self.store)) };
-        let actor = actor(&self.who).map_err(|error| ApiError::unavailable(&error))?;
+        let actor = self.who.actor().map_err(|error| ApiError::unavailable(&error))?;
         let content = format!("{} {}\n{body}", request.method, request.path);
         let tenant = (&self.tenant, &actor);
         let request = RequestName::new(self.store.keyring(), tenant, name, &content);
         Ok(self.store.once(request))
     }
-}
-
-/// Whom the audit names: the key that was presented.
-fn actor(who: &Principal) -> Result<Actor, StoreError> {
-    Actor::new(format!("key:{}", who.key_id())).map_err(StoreError::unavailable)
 }
 
 /// A request that can be sent again, where it has a name

@@ -19,6 +19,7 @@ mod subject;
 mod tenants;
 mod usage;
 mod verify;
+mod who;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub use scope::ManagementScope;
 use store::DynStore;
 pub use store::ManagedStore;
 use usage::{DynUsage, Paced};
+pub use who::Operator;
 
 /// What bodies hold at most, in bytes.
 const MOST: usize = 2 * 1_024 * 1_024;
@@ -89,6 +91,8 @@ struct Api {
     store: Arc<dyn DynStore>,
     usage: Arc<dyn DynUsage>,
     clock: Arc<dyn Clock>,
+    /// Who asks, where nobody else can.
+    operator: Option<Operator>,
 }
 
 impl FromRef<Api> for Arc<dyn DynStore> {
@@ -106,7 +110,8 @@ impl ManagementApi {
         let usage: Arc<dyn DynUsage> = Arc::new(Paced::new(store.clone()));
         let clock = Arc::clone(store.issuer().clock());
         let layer = KeyAuthLayer::new(auth.clone());
-        Self { api: Api { auth, store: Arc::new(store), usage, clock }, layer, own_usage }
+        let api = Api { auth, store: Arc::new(store), usage, clock, operator: None };
+        Self { api, layer, own_usage }
     }
 
     /// Lets callers through by a layer that is set up otherwise: behind proxies, say. It must stand
@@ -125,23 +130,33 @@ impl ManagementApi {
 
     /// The router, to be merged into others or served by itself.
     pub fn into_router(self) -> Router {
-        let (router, _) = routes().split_for_parts();
-        let protected = router
-            .nest("/v1/me/usage", self.own_usage)
-            .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-            .layer(DefaultBodyLimit::max(MOST))
-            .route_layer(self.layer)
-            .with_state(self.api);
+        let (router, _) = routes().merge(own::router()).split_for_parts();
+        let router = router.nest("/v1/me/usage", self.own_usage);
+        let protected = bounded(router).route_layer(self.layer).with_state(self.api);
         let document = Router::new().route("/v1/openapi.json", get(document::answer));
         protected.merge(document).layer(map_response(not_stored))
+    }
+
+    /// The router without its layer, for a program that has the store to itself, as a command line
+    /// has. It asks for no key: **whoever reaches it is the operator**, and may do everything in
+    /// every tenant. It must never be served. What a key may ask of itself it does not have.
+    pub fn into_operator_router(self, operator: Operator) -> Router {
+        let (router, _) = routes().split_for_parts();
+        bounded(router).with_state(Api { operator: Some(operator), ..self.api })
     }
 
     /// What can be asked, as OpenAPI 3.1.
     #[must_use]
     pub fn document() -> OpenApi {
-        let (_, document) = routes().split_for_parts();
+        let (_, document) = routes().merge(own::router()).split_for_parts();
         document
     }
+}
+
+fn bounded(router: Router<Api>) -> Router<Api> {
+    router
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(DefaultBodyLimit::max(MOST))
 }
 
 fn routes() -> OpenApiRouter<Api> {
@@ -156,7 +171,6 @@ fn routes() -> OpenApiRouter<Api> {
         .merge(budgets::router())
         .merge(usage::router())
         .merge(audit::router())
-        .merge(own::router())
 }
 
 /// No answer is for caches: some have keys in them.

@@ -32,13 +32,13 @@ type Reading<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(super) trait DynUsage: Send + Sync {
     fn read(
         &self,
-        key: KeyId,
+        key: Option<KeyId>,
         query: UsageQuery,
     ) -> Reading<'_, Result<Vec<UsageLine>, StoreError>>;
 
     fn export(
         &self,
-        key: KeyId,
+        key: Option<KeyId>,
         export: UsageExport,
         format: UsageFormat,
     ) -> Reading<'_, Result<Response, StoreError>>;
@@ -59,7 +59,7 @@ impl<R> Paced<R> {
 impl<R: UsageReader + Clone + 'static> DynUsage for Paced<R> {
     fn read(
         &self,
-        key: KeyId,
+        key: Option<KeyId>,
         query: UsageQuery,
     ) -> Reading<'_, Result<Vec<UsageLine>, StoreError>> {
         let (flushing, reader) = (self.reader.clone(), self.reader.clone());
@@ -70,7 +70,7 @@ impl<R: UsageReader + Clone + 'static> DynUsage for Paced<R> {
 
     fn export(
         &self,
-        key: KeyId,
+        key: Option<KeyId>,
         export: UsageExport,
         format: UsageFormat,
     ) -> Reading<'_, Result<Response, StoreError>> {

@@ -111,14 +111,14 @@ impl<R: UsageReader + Clone + 'static> OwnUsage<R> {
 pub(crate) struct PacedPages<R> {
     reader: R,
     turns: Arc<Turns>,
-    key: KeyId,
+    key: Option<KeyId>,
     /// Once is enough, for the first.
     is_flushed: bool,
     export: UsageExport,
 }
 
 impl<R: UsageReader + Clone + 'static> PacedPages<R> {
-    pub(crate) const fn new(reader: R, turns: Arc<Turns>, key: KeyId, export: UsageExport) -> Self {
+    pub(crate) const fn new(reader: R, turns: Arc<Turns>, key: Option<KeyId>, export: UsageExport) -> Self {
         Self { reader, turns, key, is_flushed: false, export }
     }
 }
@@ -149,7 +149,7 @@ async fn usage<R: UsageReader + Clone + 'static>(
 ) -> Result<([(HeaderName, &'static str); 1], Json<Answer>), ApiError> {
     let asked = UsageAsked::read(period, params, own.clock.now())?;
     let query = asked.query(subject(&who)).map_err(StoreError::from)?;
-    let (turns, key) = (Arc::clone(&own.turns), who.key_id());
+    let (turns, key) = (Arc::clone(&own.turns), Some(who.key_id()));
     let reader = own.reader.clone();
     let flush = async move { reader.flush().await };
     let read = async move { Ok((own.reader.usage(&query).await?, own.budgets(&who).await?)) };
@@ -164,7 +164,7 @@ async fn calls<R: UsageReader + Clone + 'static>(
 ) -> Result<Response, ApiError> {
     let asked = CallsAsked::read(period, &params, own.clock.now())?;
     let export = UsageExport::new(subject(&who), asked.period);
-    let pages = PacedPages::new(own.reader, own.turns, who.key_id(), export);
+    let pages = PacedPages::new(own.reader, own.turns, Some(who.key_id()), export);
     Ok(export::respond(pages, asked.format, Columns::Own).await?)
 }
 

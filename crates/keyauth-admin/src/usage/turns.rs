@@ -14,11 +14,12 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// With more keys than that those are forgotten that nobody waits for.
 const MANY: usize = 1_024;
 
-/// Turns at reading: few at once, and one for each key, so that a key that asks a lot waits for itself.
+/// Turns at reading: few at once, and one for each key, so that a key that asks a lot waits for itself;
+/// and one for whoever asks without a key, since the store is his.
 #[derive(Debug)]
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
-    keys: Mutex<HashMap<KeyId, Weak<Semaphore>>>,
+    keys: Mutex<HashMap<Option<KeyId>, Weak<Semaphore>>>,
 }
 
 impl Turns {
@@ -30,7 +31,7 @@ impl Turns {
     /// goes away meanwhile keeps the turn as long as the database is at it.
     pub(crate) async fn take<T: Send + 'static>(
         &self,
-        key: KeyId,
+        key: Option<KeyId>,
         prepare: impl Future<Output = Result<(), StoreError>> + Send + 'static,
         read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -48,7 +49,7 @@ impl Turns {
         timeout(DEADLINE, waiting).await.map_err(StoreError::unavailable)?
     }
 
-    fn of(&self, key: KeyId) -> Arc<Semaphore> {
+    fn of(&self, key: Option<KeyId>) -> Arc<Semaphore> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = keys.get(&key).and_then(Weak::upgrade) {
             return own;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use deadpool_redis::{Config, Runtime};
 use keyauth_admin::{ForwardAuth, ManagedStore, ManagementApi, OwnUsage};
 use keyauth_cache::CachedLookup;
 use keyauth_core::{Authenticator, Background, UsageLog, UsageSums};
@@ -57,10 +56,8 @@ impl Assembled {
                 let auth = Authenticator::new(lookup);
                 auth.with_limiter(LocalLimiter::new())
             }
-            Some(url) => {
-                let pool = Config::from_url(url).create_pool(Some(Runtime::Tokio1));
-                let pool = pool.map_err(|error| Failure::usage(format!("redis: {error}")))?;
-                let redis = Redis::from(pool);
+            Some(pool) => {
+                let redis = Redis::from(pool.clone());
                 let lookup = lookup.with_shared(RedisCache::new(&redis));
                 let limiter = FleetLimiter::new(RedisLimits::new(&redis)).leased();
                 Authenticator::new(lookup).with_limiter(limiter.with_usage_sums(store.clone()))

@@ -26,7 +26,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         let message = format!("{} is not to be had; --listen names another", settings.listen);
         Failure::other(&message, &error)
     })?;
-    let database = Database::open(&settings.store.database, &settings.store.keyring).await?;
+    let database = Database::open(&settings.store).await?;
     database.require_migrated().await?;
     match database {
         Database::Sqlite(store) => {

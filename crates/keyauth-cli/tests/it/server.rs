@@ -1,5 +1,6 @@
 //! A running `keyauth serve`.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -10,10 +11,22 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_keyauth");
 
 /// What a run of `keyauth` to its end says.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
+    run_with(folder, arguments, &[], "")
+}
+
+/// The same with variables of the environment, and with something on its standard input.
+pub(crate) fn run_with(
+    folder: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    input: &str,
+) -> Output {
     let mut command = Command::new(PROGRAM);
-    let command = command.current_dir(folder).args(arguments).stdin(Stdio::null());
-    let mut child =
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    command.current_dir(folder).args(arguments).envs(variables.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    // One that reads nothing has ended before.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     // One that serves where it should have refused must not be waited for.
     for _ in 0..600 {
         if child.try_wait().expect("its status").is_some() {

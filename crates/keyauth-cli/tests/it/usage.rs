@@ -1,8 +1,9 @@
 //! What it says of itself, and of what it cannot do.
 
 use std::fs;
+use std::net::TcpListener;
 
-use crate::server::run;
+use crate::server::{run, run_with};
 
 /// Help texts are what these files say: `KEYAUTH_SNAPSHOTS=write` writes them.
 #[test]
@@ -33,6 +34,10 @@ fn what_cannot_be_meant_is_said_with_exit_code_2() {
     fs::write(folder.path().join("broken.toml"), broken).expect("written");
     fs::write(folder.path().join("short.txt"), "1:00ff\n").expect("written");
     fs::write(folder.path().join("odd.txt"), "1:not-hex-but-secret\n").expect("written");
+    // What is wrong of settings is said before anything is done by them: also where the port is not
+    // to be had, which this one is not.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").to_string();
     for (arguments, expected) in [
         (&["serve", "--listen", "here"][..], "invalid value 'here' for '--listen <ADDRESS>'"),
         (&["serve", "--lisen", "127.0.0.1:1"], "a similar argument exists: '--listen'"),
@@ -58,7 +63,7 @@ fn what_cannot_be_meant_is_said_with_exit_code_2() {
         (&["serve", "--config", "broken.toml"], "broken.toml: line 2: "),
         (&["serve", "--redis", "nonsense"], "redis: "),
     ] {
-        let said = run(folder.path(), arguments);
+        let said = run_with(folder.path(), arguments, &[("KEYAUTH_LISTEN", &port)], "");
         let error = String::from_utf8_lossy(&said.stderr);
         assert_eq!(said.status.code(), Some(2), "{arguments:?}: {error}");
         assert!(error.contains(expected), "{arguments:?}: {error}");
