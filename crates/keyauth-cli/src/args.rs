@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::manage::Manage;
 use crate::settings::{Options, StoreOptions};
 
 /// API keys: issued, verified, limited and revoked.
@@ -17,7 +18,9 @@ pub(crate) struct Args {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, \
-                          3 the database is away, 4 the database must be migrated first";
+                          3 no answer: the database or the server is away, \
+                          4 the database must be migrated first, \
+                          5 verify: the key is refused, doctor: something is wrong";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -35,6 +38,8 @@ pub(crate) enum Command {
     ///
     /// It may do everything, in every tenant, and is told like the first one.
     AdminKey(StoreOptions),
+    #[command(flatten)]
+    Manage(Manage),
     /// Print completions for a shell.
     Completions {
         /// Which shell.

@@ -77,6 +77,27 @@ impl Database {
         }
     }
 
+    /// Opens one that is there: a file that was named by mistake is not created.
+    pub(crate) async fn open_there(settings: &StoreSettings) -> Result<Self, Failure> {
+        if let Place::File(file) = &settings.database
+            && !file.exists()
+        {
+            return Err(Failure::no_answer(format!(
+                "{} is not there; name the database with --database, or a server with --server",
+                file.display()
+            )));
+        }
+        Self::open(settings).await
+    }
+
+    /// Lets go of it.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(_) => {}
+        }
+    }
+
     /// Refuses to go on where a database must be migrated first.
     pub(crate) async fn require_migrated(&self) -> Result<(), Failure> {
         let Self::Postgres(store) = self else { return Ok(()) };

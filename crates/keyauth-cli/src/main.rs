@@ -1,11 +1,15 @@
 //! keyauth as a program.
 
 mod admin_key;
+mod api;
 mod args;
 mod database;
+mod manage;
 mod migrate;
+mod secret;
 mod serve;
 mod settings;
+mod shown;
 mod told;
 
 use std::process::ExitCode;
@@ -27,6 +31,7 @@ fn main() -> ExitCode {
             settings.store.log();
             run(serve::serve(settings))
         }),
+        Command::Manage(command) => run(command.run()),
         Command::Migrate(options) => with_store(options, migrate::migrate),
         Command::AdminKey(options) => with_store(options, admin_key::replace),
     };

@@ -27,42 +27,45 @@ pub(crate) struct Options {
     server: ServerOptions,
 }
 
+/// Where it stands in help texts.
+pub(crate) const HEADING: &str = "Keys and where they are";
+
 /// What concerns keys, wherever they are worked with.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub(crate) struct StoreOptions {
     /// A file with settings in TOML, by the names of these options
-    #[arg(long, env = "KEYAUTH_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = HEADING, env = "KEYAUTH_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
     /// Where keys are: sqlite://FILE or postgres://USER@HOST/NAME [default: sqlite://keyauth.db]
-    #[arg(long, env = "KEYAUTH_DATABASE", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, help_heading = HEADING, env = "KEYAUTH_DATABASE", value_name = "URL", hide_env_values = true)]
     database: Option<String>,
     /// The same PostgreSQL around a pooler of connections, for migrations and the feed of changes
-    #[arg(long, env = "KEYAUTH_DIRECT_DATABASE", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, help_heading = HEADING, env = "KEYAUTH_DIRECT_DATABASE", value_name = "URL", hide_env_values = true)]
     direct_database: Option<String>,
     /// A file with peppers, a line each: NUMBER:HEX, at least 32 bytes; the newest first
-    #[arg(long, env = "KEYAUTH_PEPPERS", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = HEADING, env = "KEYAUTH_PEPPERS", value_name = "FILE")]
     peppers: Option<PathBuf>,
     /// Go on accepting keys that were made before there was a pepper
-    #[arg(long, env = "KEYAUTH_ACCEPT_UNPEPPERED", value_name = "YES", num_args = 0..=1,
+    #[arg(long, global = true, help_heading = HEADING, env = "KEYAUTH_ACCEPT_UNPEPPERED", value_name = "YES", num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_parser = yes_or_no())]
     accept_unpeppered: Option<bool>,
     /// A prefix of keys, like sk_live; the first is that of new ones, and keys with one that is not
     /// named here are refused [default: sk]
-    #[arg(long, env = "KEYAUTH_PREFIX", value_name = "PREFIX", value_delimiter = ',')]
+    #[arg(long, global = true, help_heading = HEADING, env = "KEYAUTH_PREFIX", value_name = "PREFIX", value_delimiter = ',')]
     prefix: Vec<String>,
     /// Accept keys that their holders choose, where a tenant allows it; it needs a pepper
-    #[arg(long, env = "KEYAUTH_CUSTOM_KEYS", value_name = "YES", num_args = 0..=1,
+    #[arg(long, global = true, help_heading = HEADING, env = "KEYAUTH_CUSTOM_KEYS", value_name = "YES", num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_parser = yes_or_no())]
     custom_keys: Option<bool>,
     /// Accept keys of other systems, imported by their hashes; whoever can write to the database
     /// can make keys then
-    #[arg(long, env = "KEYAUTH_IMPORTED_KEYS", value_name = "YES", num_args = 0..=1,
+    #[arg(long, global = true, help_heading = HEADING, env = "KEYAUTH_IMPORTED_KEYS", value_name = "YES", num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_parser = yes_or_no())]
     imported_keys: Option<bool>,
     /// What to log: a level, or targets with levels [default: info]
-    #[arg(long, env = "KEYAUTH_LOG", value_name = "FILTER")]
+    #[arg(long, global = true, help_heading = HEADING, env = "KEYAUTH_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
 
@@ -131,6 +134,11 @@ impl StoreOptions {
             imported_keys: self.imported_keys.or(other.imported_keys),
             log: self.log.or(other.log),
         }
+    }
+
+    /// Whether a database is named, other than in a file.
+    pub(crate) const fn names_database(&self) -> bool {
+        self.database.is_some()
     }
 
     fn read(self) -> Result<StoreSettings, Failure> {

@@ -1,6 +1,7 @@
 //! What people are told when something fails.
 
 use std::error::Error;
+use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -19,6 +20,31 @@ impl Failure {
     /// What was said cannot be meant.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(2, message.into())
+    }
+
+    /// It was understood and cannot be, or was not wholly done.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(1, message.into())
+    }
+
+    /// Nobody could say.
+    pub(crate) fn no_answer(message: impl Into<String>) -> Self {
+        Self::new(3, message.into())
+    }
+
+    /// A key that was asked about is refused.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::new(5, message.into())
+    }
+
+    /// Whether it is a no, to this and not to whatever comes next.
+    pub(crate) const fn is_no(&self) -> bool {
+        matches!(self.code, 1 | 2)
+    }
+
+    /// Says where it was.
+    pub(crate) fn at(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
     }
 
     /// What is needed is away.
@@ -40,6 +66,18 @@ impl Failure {
         eprintln!("keyauth: {}", self.message);
         ExitCode::from(self.code)
     }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Tells people something beside what was asked for, on standard error.
+#[expect(clippy::print_stderr, reason = "this is how a program tells")]
+pub(crate) fn note(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Writes on standard output.

@@ -118,7 +118,12 @@ pub(crate) struct PacedPages<R> {
 }
 
 impl<R: UsageReader + Clone + 'static> PacedPages<R> {
-    pub(crate) const fn new(reader: R, turns: Arc<Turns>, key: Option<KeyId>, export: UsageExport) -> Self {
+    pub(crate) const fn new(
+        reader: R,
+        turns: Arc<Turns>,
+        key: Option<KeyId>,
+        export: UsageExport,
+    ) -> Self {
         Self { reader, turns, key, is_flushed: false, export }
     }
 }

@@ -1,0 +1,178 @@
+//! One request, and what comes of it.
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Api, problem};
+use crate::told::Failure;
+
+/// How many items of a list are asked for at once: the most there are.
+const PAGE: usize = 200;
+
+pub(crate) struct Call<'a> {
+    api: &'a Api,
+    method: Method,
+    path: String,
+    query: form_urlencoded::Serializer<'static, String>,
+    body: Option<String>,
+    name: Option<String>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(api: &'a Api, method: Method, path: &str) -> Self {
+        let query = form_urlencoded::Serializer::new(String::new());
+        let call = Self { api, method, path: path.to_owned(), query, body: None, name: None };
+        match api.tenant.clone().filter(|_| !path.starts_with("/v1/tenants")) {
+            tenant @ Some(_) => call.query("tenant", tenant),
+            None => call,
+        }
+    }
+
+    /// A part of the path, whatever is in it.
+    pub(crate) fn at(mut self, part: &str) -> Self {
+        self.path.push('/');
+        self.path.extend(utf8_percent_encode(part, NON_ALPHANUMERIC));
+        self
+    }
+
+    /// A part of the path that is ours.
+    pub(crate) fn and(mut self, part: &'static str) -> Self {
+        self.path.push('/');
+        self.path.push_str(part);
+        self
+    }
+
+    pub(crate) fn query<T: ToString>(mut self, name: &str, value: Option<T>) -> Self {
+        if let Some(value) = value {
+            self.query.append_pair(name, &value.to_string());
+        }
+        self
+    }
+
+    /// What is asked, in fields that are called as they are in the query.
+    pub(crate) fn asking(mut self, asked: &impl Serialize) -> Result<Self, Failure> {
+        let fields = serde_json::to_value(asked).map_err(|error| unwritten(&error))?;
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.query.append_pair(name, &text);
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn body(mut self, body: &impl Serialize) -> Result<Self, Failure> {
+        self.body = Some(serde_json::to_string(body).map_err(|error| unwritten(&error))?);
+        Ok(self)
+    }
+
+    /// Names the request, so that it is done once however often it is sent.
+    pub(crate) fn named(mut self, name: Option<String>) -> Self {
+        self.name = name;
+        self
+    }
+
+    async fn sent(mut self) -> Result<Response<Body>, Failure> {
+        let query = self.query.finish();
+        let uri = if query.is_empty() { self.path } else { format!("{}?{query}", self.path) };
+        let mut request = Request::builder().method(self.method).uri(uri);
+        if self.body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        if let Some(name) = self.name {
+            request = request.header("Idempotency-Key", name);
+        }
+        let request = request.body(self.body.map_or_else(Body::empty, Body::from));
+        let request = request.map_err(|_| {
+            Failure::usage("idempotency-key: must be 1 to 255 printable ASCII characters")
+        })?;
+        self.api.send(request).await
+    }
+
+    /// What it is answered, piece by piece; problems are failures.
+    pub(crate) async fn stream(self) -> Result<(StatusCode, Body), Failure> {
+        let (parts, body) = self.sent().await?.into_parts();
+        match parts.status.is_success() {
+            true => Ok((parts.status, body)),
+            false => Err(problem::read(parts.status, &whole(body).await?)),
+        }
+    }
+
+    /// Whether it is there.
+    pub(crate) async fn exists(self) -> Result<bool, Failure> {
+        let (parts, body) = self.sent().await?.into_parts();
+        match parts.status {
+            StatusCode::NOT_FOUND => Ok(false),
+            status if status.is_success() => Ok(true),
+            status => Err(problem::read(status, &whole(body).await?)),
+        }
+    }
+
+    /// The object or list that it is answered.
+    pub(crate) async fn value(self) -> Result<Value, Failure> {
+        Ok(self.answer().await?.1)
+    }
+
+    pub(crate) async fn answer(self) -> Result<(StatusCode, Value), Failure> {
+        let (status, body) = self.stream().await?;
+        let value = serde_json::from_slice(&whole(body).await?);
+        let value = value.map_err(|error| {
+            Failure::other("what answers is no management API of keyauth", &error)
+        })?;
+        Ok((status, value))
+    }
+
+    pub(crate) async fn done(self) -> Result<(), Failure> {
+        self.stream().await.map(drop)
+    }
+
+    /// A list, page by page, up to so many; and whether there are more.
+    pub(crate) async fn pages(
+        self,
+        most: Option<usize>,
+        mut page: impl FnMut(Vec<Value>) -> Result<(), Failure>,
+    ) -> Result<bool, Failure> {
+        let Self { api, method, path, query, .. } = self;
+        let mut query = query;
+        let query = query.finish();
+        let (mut left, mut cursor) = (most, None::<String>);
+        loop {
+            let count = left.unwrap_or(PAGE).min(PAGE);
+            let mut asked = form_urlencoded::Serializer::new(query.clone());
+            asked.append_pair("limit", &count.to_string());
+            if let Some(cursor) = &cursor {
+                asked.append_pair("cursor", cursor);
+            }
+            let (method, path) = (method.clone(), path.clone());
+            let asked = Call { api, method, path, query: asked, body: None, name: None };
+            let mut answer = asked.value().await?;
+            let items = match answer.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => items,
+                _ => return Err(Failure::failed("what answers is no management API of keyauth")),
+            };
+            left = left.map(|left| left.saturating_sub(items.len()));
+            page(items)?;
+            cursor = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+            if cursor.is_none() || left == Some(0) {
+                return Ok(cursor.is_some());
+            }
+        }
+    }
+}
+
+async fn whole(body: Body) -> Result<Vec<u8>, Failure> {
+    let whole = body.collect().await;
+    whole.map(|whole| whole.to_bytes().into()).map_err(|error| cut_off(&error))
+}
+
+/// An answer that ends on the way.
+pub(crate) fn cut_off(error: &axum::Error) -> Failure {
+    Failure::away("the answer was cut off", error)
+}
+
+fn unwritten(error: &serde_json::Error) -> Failure {
+    Failure::other("the request cannot be written", error)
+}

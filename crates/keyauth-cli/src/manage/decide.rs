@@ -1,0 +1,119 @@
+//! `keyauth verify` and `keyauth explain`.
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Command;
+use crate::api::Api;
+use crate::secret;
+use crate::shown::Form;
+use crate::told::{Failure, say};
+
+/// What a request brings, besides a key.
+#[derive(Args, Debug, Serialize)]
+struct Facts {
+    /// What is asked for; all together with commas, or each by itself
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<String>,
+    /// From where
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// What is called: its method
+    #[arg(long, requires = "path")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    /// And its path
+    #[arg(long, requires = "method")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// What is used
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    facts: Facts,
+    /// What the call costs of limits that count cost
+    #[arg(long)]
+    cost: Option<u64>,
+    /// What it is charged, of budgets
+    #[arg(long, value_name = "AMOUNT")]
+    charge: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// A key's id; without one, a key is asked for or read from standard input
+    key: Option<String>,
+    #[command(flatten)]
+    facts: Facts,
+}
+
+/// What is asked for, where no id says which key.
+const KEY: &str = "the key";
+
+#[derive(Serialize)]
+struct Presented<'f> {
+    key: &'f str,
+    #[serde(flatten)]
+    facts: &'f Facts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charge: Option<Value>,
+}
+
+impl Command for Verify {
+    async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
+        let key = secret::ask(KEY)?;
+        let charge = self.charge.map(|amount| json!({"amount": amount}));
+        let asked = Presented { key: &key, facts: &self.facts, cost: self.cost, charge };
+        let decision = api.post("/v1/keys/verify").body(&asked)?.value().await?;
+        form.one(&decision, &["allowed", "code", "detail", "status", "retry_after"])?;
+        match decision.get("allowed").and_then(Value::as_bool) {
+            Some(true) => Ok(()),
+            _ => Err(Failure::refused("the key is not let through")),
+        }
+    }
+}
+
+impl Command for Explain {
+    async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
+        let keys = api.post("/v1/keys");
+        let call = match &self.key {
+            Some(id) => keys.at(id).and("explain").body(&self.facts)?,
+            None => {
+                let key = secret::ask(KEY)?;
+                keys.and("explain").body(&json!({"key": *key, "request": self.facts}))?
+            }
+        };
+        let mut explanation = call.value().await?;
+        if form.is_json() {
+            return form.one(&explanation, &[]);
+        }
+        // What has columns of its own is shown below.
+        let mut take = |name: &str| match explanation.get_mut(name).map(Value::take) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        };
+        let (stations, limits, budgets) = (take("stations"), take("limits"), take("budgets"));
+        form.one(&explanation, &["key_is", "found_in", "code", "versions"])?;
+        let limit = &["limit", "counts", "used", "remaining", "exceeded"][..];
+        let all = [
+            (stations, &["station", "code"][..]),
+            (limits, limit),
+            (budgets, super::budgets::COLUMNS),
+        ];
+        for (items, columns) in all.into_iter().filter(|(items, _)| !items.is_empty()) {
+            say(b"\n")?;
+            form.some(&items, columns, true)?;
+        }
+        Ok(())
+    }
+}
