@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::doctor::Doctor;
 use crate::manage::Manage;
 use crate::settings::{Options, StoreOptions};
 
@@ -20,7 +21,7 @@ pub(crate) struct Args {
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, \
                           3 no answer: the database or the server is away, \
                           4 the database must be migrated first, \
-                          5 verify: the key is refused, doctor: something is wrong";
+                          5 the key that `verify` was asked about is refused";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -40,6 +41,9 @@ pub(crate) enum Command {
     AdminKey(StoreOptions),
     #[command(flatten)]
     Manage(Manage),
+    /// Check the database, its schema, clock and feed of changes, and Redis, and say what to do; or
+    /// a server and a key for it.
+    Doctor(Doctor),
     /// Print completions for a shell.
     Completions {
         /// Which shell.

@@ -4,6 +4,7 @@ mod admin_key;
 mod api;
 mod args;
 mod database;
+mod doctor;
 mod manage;
 mod migrate;
 mod secret;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             run(serve::serve(settings))
         }),
         Command::Manage(command) => run(command.run()),
+        Command::Doctor(doctor) => run(doctor.run()),
         Command::Migrate(options) => with_store(options, migrate::migrate),
         Command::AdminKey(options) => with_store(options, admin_key::replace),
     };

@@ -231,6 +231,10 @@ impl StoreOptions {
 }
 
 impl Options {
+    pub(crate) const fn store(&self) -> &StoreOptions {
+        &self.store
+    }
+
     /// With what the file says.
     pub(crate) fn understood(self) -> Result<Settings, Failure> {
         let Self { store, server } = self;

@@ -52,6 +52,7 @@ mod ledger;
 mod migrate;
 mod open;
 mod owners;
+mod peppers;
 #[cfg(test)]
 mod plans;
 mod propagation;

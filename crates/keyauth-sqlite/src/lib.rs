@@ -46,6 +46,7 @@ mod ledger;
 mod migrate;
 mod open;
 mod owners;
+mod peppers;
 mod propagation;
 mod relations;
 mod requests;

@@ -75,7 +75,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    async fn sent(mut self) -> Result<Response<Body>, Failure> {
+    /// Whatever is answered.
+    pub(crate) async fn sent(mut self) -> Result<Response<Body>, Failure> {
         let query = self.query.finish();
         let uri = if query.is_empty() { self.path } else { format!("{}?{query}", self.path) };
         let mut request = Request::builder().method(self.method).uri(uri);

@@ -31,16 +31,17 @@ enum Answers {
 impl Api {
     /// Connects to what the settings name.
     pub(crate) async fn open(target: Target) -> Result<Self, Failure> {
-        let tenant = target.tenant.clone();
-        let answers = match target.server()? {
-            Some(server) => Answers::Server(Server::new(server)?),
-            None => {
-                let mut settings = target.store.understood()?;
-                settings.log();
-                Answers::Store(Local::open(&settings).await?)
-            }
-        };
-        Ok(Self { answers, tenant })
+        let Target { server, tenant, store } = target;
+        if let Some(server) = server.place(&store)? {
+            return Ok(Self { tenant, ..Self::of_server(server)? });
+        }
+        let mut settings = store.understood()?;
+        settings.log();
+        Ok(Self { answers: Answers::Store(Local::open(&settings).await?), tenant })
+    }
+
+    pub(crate) fn of_server(place: Place) -> Result<Self, Failure> {
+        Ok(Self { answers: Answers::Server(Server::new(place)?), tenant: None })
     }
 
     /// Ends what goes on beside it.

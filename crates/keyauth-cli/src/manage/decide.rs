@@ -74,13 +74,24 @@ impl Command for Verify {
         let key = secret::ask(KEY)?;
         let charge = self.charge.map(|amount| json!({"amount": amount}));
         let asked = Presented { key: &key, facts: &self.facts, cost: self.cost, charge };
-        let decision = api.post("/v1/keys/verify").body(&asked)?.value().await?;
+        let mut decision = api.post("/v1/keys/verify").body(&asked)?.value().await?;
+        if !form.is_json()
+            && let Some(key) = decision.get_mut("key")
+        {
+            *key = brief(key);
+        }
         form.one(&decision, &["allowed", "code", "detail", "status", "retry_after"])?;
         match decision.get("allowed").and_then(Value::as_bool) {
             Some(true) => Ok(()),
             _ => Err(Failure::refused("the key is not let through")),
         }
     }
+}
+
+/// As much of a key as tells which one it is.
+fn brief(key: &Value) -> Value {
+    let told = ["id", "name", "owner", "group", "tenant"];
+    told.into_iter().filter_map(|name| Some((name.to_owned(), key.get(name)?.clone()))).collect()
 }
 
 impl Command for Explain {
@@ -103,10 +114,18 @@ impl Command for Explain {
             _ => Vec::new(),
         };
         let (stations, limits, budgets) = (take("stations"), take("limits"), take("budgets"));
+        let verdict = |station: Value| {
+            let code = station.get("code").and_then(Value::as_str).unwrap_or("yes");
+            json!({"station": station.get("station"), "verdict": code})
+        };
+        let stations: Vec<_> = stations.into_iter().map(verdict).collect();
+        if let Some(key) = explanation.get_mut("key") {
+            *key = brief(key);
+        }
         form.one(&explanation, &["key_is", "found_in", "code", "versions"])?;
         let limit = &["limit", "counts", "used", "remaining", "exceeded"][..];
         let all = [
-            (stations, &["station", "code"][..]),
+            (stations, &["station", "verdict"][..]),
             (limits, limit),
             (budgets, super::budgets::COLUMNS),
         ];

@@ -322,7 +322,15 @@ impl Revoke {
     async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
         let call = api.post("/v1/keys").at(&self.key).and("revoke");
         let answer = call.query("wait", (!self.no_wait).then_some(self.wait)).value().await?;
-        form.one(&answer, &["complete", "missing"])?;
+        match form.is_json() {
+            true => form.one(&answer, &[])?,
+            false => {
+                form.one(answer.get("key").unwrap_or(&Value::Null), FIRST)?;
+                let named = |name| (name, answer.get(name).cloned().unwrap_or_default());
+                let reached = [named("complete"), named("missing")];
+                form.one(&reached.into_iter().collect(), &["complete"])?;
+            }
+        }
         if answer.get("complete").and_then(Value::as_bool) == Some(false) {
             return Err(Failure::failed(
                 "the key is revoked, and instances have not said yet that they refuse it: see \

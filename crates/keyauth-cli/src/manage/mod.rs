@@ -16,7 +16,7 @@ mod whose;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use target::Target;
+pub(crate) use target::{AskedServer, Target};
 
 use crate::api::Api;
 use crate::shown::Form;

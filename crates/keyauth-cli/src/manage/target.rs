@@ -3,27 +3,34 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use zeroize::Zeroizing;
 
 use crate::api::Place;
 use crate::secret;
 use crate::settings::{HEADING, StoreOptions};
 use crate::told::Failure;
 
-/// A store that is at hand, or a server that is asked.
+/// A server that is asked, where one is named.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct AskedServer {
     /// A server whose management API is asked, like https://keys.example.com; without one, the
     /// database is opened here
-    #[arg(long, env = "KEYAUTH_SERVER", value_name = "URL", global = true,
-          help_heading = HEADING)]
+    #[arg(long, env = "KEYAUTH_SERVER", value_name = "URL", global = true, help_heading = HEADING)]
     server: Option<String>,
     /// A file with the key to ask the server with; otherwise KEYAUTH_KEY is, or it is asked for
     #[arg(long, env = "KEYAUTH_KEY_FILE", value_name = "FILE", global = true,
           help_heading = HEADING)]
     key_file: Option<PathBuf>,
     /// Send the key to another machine without TLS
-    #[arg(long, global = true, help_heading = HEADING, hide_short_help = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     allow_http: bool,
+}
+
+/// A store that is at hand, or a server.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Target {
+    #[command(flatten)]
+    pub(crate) server: AskedServer,
     /// Whose things are meant [default: those of the key that asks; of a database, default]
     #[arg(long, env = "KEYAUTH_TENANT", value_name = "TENANT", global = true,
           help_heading = HEADING)]
@@ -32,12 +39,12 @@ pub(crate) struct Target {
     pub(crate) store: StoreOptions,
 }
 
-impl Target {
-    /// The server, where one is named.
-    pub(crate) fn server(&self) -> Result<Option<Place>, Failure> {
+impl AskedServer {
+    /// Where it is, unless a database is meant as well: then one of the two would be changed, and
+    /// nobody could tell which.
+    pub(crate) fn place(&self, store: &StoreOptions) -> Result<Option<Place>, Failure> {
         let Some(url) = &self.server else { return Ok(None) };
-        // Of two that are meant one would be changed, and nobody could tell which.
-        if self.store.names_database() {
+        if store.names_database() {
             return Err(Failure::usage(
                 "server: is there beside database; take away --server or KEYAUTH_SERVER, or \
                  --database or KEYAUTH_DATABASE",
@@ -46,7 +53,7 @@ impl Target {
         Place::read(url, self.allow_http, || self.key()).map(Some)
     }
 
-    fn key(&self) -> Result<zeroize::Zeroizing<String>, Failure> {
+    fn key(&self) -> Result<Zeroizing<String>, Failure> {
         const WHAT: &str = "the key to ask the server with";
         if let Some(file) = &self.key_file {
             return secret::in_file("key-file", file);
@@ -54,9 +61,7 @@ impl Target {
         match std::env::var("KEYAUTH_KEY") {
             Ok(key) if !key.is_empty() => Ok(key.into()),
             _ => secret::ask_person(WHAT)?.ok_or_else(|| {
-                Failure::usage(
-                    "the key to ask the server with: name it with --key-file or KEYAUTH_KEY",
-                )
+                Failure::usage(format!("{WHAT}: name it with --key-file or KEYAUTH_KEY"))
             }),
         }
     }

@@ -11,7 +11,7 @@ pub(crate) use notation::{Budget, Limit, Metadatum};
 pub(crate) use progress::{bytes_bar, lines_bar};
 use table::{fields, rows};
 
-use crate::told::{Failure, say};
+use crate::told::{Failure, note, say};
 
 /// In which form.
 #[derive(Args, Clone, Copy, Debug)]
@@ -39,6 +39,10 @@ impl Form {
     ) -> Result<(), Failure> {
         if self.json {
             return items.iter().try_for_each(line);
+        }
+        if items.is_empty() && is_first {
+            note("there are none");
+            return Ok(());
         }
         say(rows(items, columns, is_first).as_bytes())
     }

@@ -80,6 +80,16 @@ impl Keyring {
         Ok(self.change(|rules| rules.peppers.insert(0, pepper)))
     }
 
+    /// Whether secrets under the pepper of this number are recognized; with none, those that were
+    /// stored without one.
+    #[must_use]
+    pub fn recognizes(&self, pepper: Option<u16>) -> bool {
+        match pepper {
+            Some(number) => self.0.peppers.iter().any(|pepper| pepper.number() == number),
+            None => self.0.peppers.is_empty() || self.0.unpeppered,
+        }
+    }
+
     /// Goes on admitting keys stored without a pepper, beside those under peppers.
     ///
     /// For a deployment that had none before. While this is on, whoever can write to the
@@ -210,7 +220,7 @@ impl Keyring {
     ) -> impl Iterator<Item = KeyDigest> + 'a {
         let text = key.as_bytes();
         let peppered = self.0.peppers.iter().map(move |pepper| KeyDigest::peppered(text, pepper));
-        let plain = self.0.peppers.is_empty() || self.0.unpeppered;
+        let plain = self.recognizes(None);
         peppered.chain(plain.then_some(()).into_iter().map(move |()| KeyDigest::plain(text)))
     }
 
