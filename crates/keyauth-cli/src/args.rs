@@ -24,6 +24,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or setting
                           5 the key that `verify` was asked about is refused";
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Command {
     /// Run the server: the management API under /v1, decisions for proxies at /auth.
     ///

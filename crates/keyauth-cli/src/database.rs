@@ -18,6 +18,7 @@ pub(crate) enum Database {
 }
 
 /// Where it is, without having been there.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Place {
     File(PathBuf),
     Server { pooled: PgConnectOptions, direct: PgConnectOptions },

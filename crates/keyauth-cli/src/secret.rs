@@ -18,7 +18,7 @@ pub(crate) fn ask(what: &str) -> Result<Zeroizing<String>, Failure> {
     let mut line = Zeroizing::new(String::with_capacity(LONGEST));
     let mut input = std::io::Read::take(std::io::stdin().lock(), LONGEST as u64);
     input.read_line(&mut line).map_err(|error| unread(what, &error))?;
-    one(what, line)
+    one(what, &line)
 }
 
 /// Asks for one where a person can answer, and shows nothing of it.
@@ -27,7 +27,7 @@ pub(crate) fn ask_person(what: &str) -> Result<Option<Zeroizing<String>>, Failur
         return Ok(None);
     }
     let typed = rpassword::prompt_password(format!("{what}: ")).map(Zeroizing::new);
-    one(what, typed.map_err(|error| unread(what, &error))?).map(Some)
+    one(what, &typed.map_err(|error| unread(what, &error))?).map(Some)
 }
 
 fn unread(what: &str, error: &std::io::Error) -> Failure {
@@ -39,10 +39,10 @@ pub(crate) fn in_file(what: &str, file: &Path) -> Result<Zeroizing<String>, Fail
     let text = std::fs::read_to_string(file).map(Zeroizing::new);
     let text =
         text.map_err(|error| Failure::usage(format!("{what}: {}: {error}", file.display())))?;
-    one(what, text)
+    one(what, &text)
 }
 
-fn one(what: &str, text: Zeroizing<String>) -> Result<Zeroizing<String>, Failure> {
+fn one(what: &str, text: &str) -> Result<Zeroizing<String>, Failure> {
     let one = text.trim();
     if one.is_empty() {
         return Err(Failure::usage(format!(

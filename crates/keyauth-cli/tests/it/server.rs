@@ -1,8 +1,9 @@
 //! A running `keyauth serve`.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use keyauth_tests::{Answer, Running, call};
@@ -22,20 +23,39 @@ pub(crate) fn run_with(
     input: &str,
 ) -> Output {
     let mut command = Command::new(PROGRAM);
-    command.current_dir(folder).args(arguments).envs(variables.iter().copied());
+    command.current_dir(folder).args(arguments);
+    // Settings of whoever runs the tests are not meant.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYAUTH_")) {
+        command.env_remove(name);
+    }
+    command.envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
     // One that reads nothing has ended before.
     let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    // It must not wait for somebody who reads what it says.
+    let [out, err] = [
+        reading(child.stdout.take().expect("a pipe")),
+        reading(child.stderr.take().expect("a pipe")),
+    ];
     // One that serves where it should have refused must not be waited for.
     for _ in 0..600 {
-        if child.try_wait().expect("its status").is_some() {
-            return child.wait_with_output().expect("what it says");
+        if let Some(status) = child.try_wait().expect("its status") {
+            let [stdout, stderr] = [out, err].map(|said| said.join().expect("what it says"));
+            return Output { status, stdout, stderr };
         }
         std::thread::sleep(Duration::from_millis(50));
     }
     let _ = child.kill();
     panic!("{arguments:?} goes on");
+}
+
+fn reading(mut said: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        said.read_to_end(&mut all).expect("what it says");
+        all
+    })
 }
 
 pub(crate) struct Server {
@@ -60,6 +80,10 @@ impl Server {
         let line = running.line_with("listening on http://").await;
         let address = line.trim_start_matches("listening on http://").to_owned();
         Self { running, address }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(crate) async fn get(&self, path: &str, key: &str) -> Answer {

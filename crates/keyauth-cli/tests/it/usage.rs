@@ -9,21 +9,126 @@ use crate::server::{run, run_with};
 #[test]
 fn help_is_as_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (name, arguments) in [
-        ("help", &["--help"][..]),
-        ("serve", &["serve", "--help"]),
-        ("migrate", &["migrate", "--help"]),
-        ("admin-key", &["admin-key", "--help"]),
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["migrate", "--help"],
+        &["admin-key", "--help"],
+        &["doctor", "--help"],
+        &["keys", "--help"],
+        &["keys", "create", "-h"],
+        &["keys", "list", "-h"],
+        &["keys", "update", "-h"],
+        &["keys", "rotate", "-h"],
+        &["keys", "revoke", "-h"],
+        &["keys", "import", "--help"],
+        &["owners", "-h"],
+        &["owners", "create", "-h"],
+        &["groups", "-h"],
+        &["groups", "create", "-h"],
+        &["tenants", "-h"],
+        &["tenants", "update", "-h"],
+        &["limits", "-h"],
+        &["budgets", "-h"],
+        &["usage", "show", "-h"],
+        &["usage", "export", "-h"],
+        &["audit", "-h"],
+        &["verify", "--help"],
+        &["explain", "-h"],
     ] {
         let said = run(folder.path(), arguments);
         assert!(said.status.success(), "{said:?}");
         let said = String::from_utf8(said.stdout).expect("text");
-        let file = format!("{}/tests/it/snapshots/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-        if std::env::var("KEYAUTH_SNAPSHOTS").is_ok_and(|what| what == "write") {
-            fs::write(&file, &said).expect("written");
-        }
-        assert_eq!(said, fs::read_to_string(&file).expect("a snapshot"), "{name}");
+        let words = arguments.iter().filter(|word| !word.starts_with('-'));
+        let name = words.copied().collect::<Vec<_>>().join("-");
+        snapshot(if name.is_empty() { "help" } else { &name }, &said);
     }
+}
+
+fn snapshot(name: &str, said: &str) {
+    let file = format!("{}/tests/it/snapshots/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var("KEYAUTH_SNAPSHOTS").is_ok_and(|what| what == "write") {
+        fs::write(&file, said).expect("written");
+    }
+    assert_eq!(said, fs::read_to_string(&file).expect("a snapshot"), "{name}");
+}
+
+/// What is said when something cannot be, and how it ends.
+#[test]
+fn errors_are_as_they_were() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nowhere = run(folder.path(), &["keys", "list"]);
+    assert_eq!(nowhere.status.code(), Some(3));
+    assert!(!folder.path().join("keyauth.db").exists(), "nothing is made by looking");
+    assert!(run(folder.path(), &["migrate"]).status.success());
+    fs::write(folder.path().join("key"), "sk_none\n").expect("written");
+    let mut all = String::new();
+    for arguments in [
+        &["keys"][..],
+        &["keys", "create"],
+        &["keys", "create", "ci", "--scop", "a"],
+        &["keys", "create", "ci", "--scope", "a b"],
+        &["keys", "create", "ci", "--rate-limit", "calls"],
+        &["keys", "create", "ci", "--rate-limit", "calls:5/1y"],
+        &["keys", "create", "ci", "--budget", "spend:much/day"],
+        &["keys", "create", "ci", "--metadata", "team"],
+        &["keys", "create", "ci", "--expires-in", "soon"],
+        &["keys", "create", "ci", "--expires-in", "1d", "--expires-at", "2030-01-01T00:00:00Z"],
+        &["keys", "create", "ci", "--allow", "10.0.0.1/8", "--endpoint", "reports"],
+        &["keys", "create", "ci", "--custom"],
+        &["keys", "create", "ci", "--idempotency-key", "a b"],
+        &["keys", "list", "--order", "age"],
+        &["keys", "list", "--starting-with", "a"],
+        &["keys", "list", "--order", "expiry", "--starting-with", "a"],
+        &["keys", "list", "--owner", "acme", "--order", "name"],
+        &["keys", "list", "--limit", "0"],
+        &["keys", "list", "--tenant", "none"],
+        &["keys", "show", "seven"],
+        &["keys", "show", "01890a5d-ac96-774b-bcce-b302099a8057"],
+        &["keys", "update", "01890a5d-ac96-774b-bcce-b302099a8057"],
+        &["keys", "update", "01890a5d-ac96-774b-bcce-b302099a8057", "--clear", "name"],
+        &["keys", "update", "seven", "--scope", "a", "--clear", "scopes"],
+        &["keys", "revoke", "01890a5d-ac96-774b-bcce-b302099a8057", "--wait", "0"],
+        &["keys", "import", "none.jsonl"],
+        &["owners", "create", "a b"],
+        &["owners", "create", "acme", "--rate-multiplier", "-1"],
+        &["owners", "show", "nobody"],
+        &["owners", "delete", "nobody"],
+        &["groups", "add", "none", "nobody"],
+        &["tenants", "create", "t", "--chosen-keys", "maybe"],
+        &["limits", "show"],
+        &["budgets", "reset", "spend"],
+        &["usage", "show", "--from", "yesterday"],
+        &["usage", "show", "--key", "seven", "--owner", "acme"],
+        &["usage", "export", "--format", "xml"],
+        &["usage", "export", "--output", "no/such/folder.jsonl"],
+        &["audit", "--limit", "many"],
+        &["verify"],
+        &["verify", "--method", "GET"],
+        &["verify", "--address", "here"],
+        &["explain", "seven"],
+        &["doctor", "--database", "sqlite://none.db"],
+        &["keys", "list", "--database", "sqlite://none.db"],
+        &["keys", "list", "--database", "none.db"],
+        &["keys", "list", "--direct-database", "postgres://x/y"],
+        &["keys", "list", "--server", "http://127.0.0.1:9", "--database", "sqlite://keyauth.db"],
+        &["keys", "list", "--server", "keys.example.com"],
+        &["keys", "list", "--server", "https://ada:secret@keys.example.com"],
+        &["keys", "list", "--server", "https://keys.example.com/v1/keys"],
+        &["keys", "list", "--server", "http://192.0.2.1"],
+        &["keys", "list", "--server", "http://127.0.0.1:9"],
+        &["keys", "list", "--server", "http://127.0.0.1:9", "--key-file", "none"],
+        &["keys", "list", "--server", "http://127.0.0.1:9", "--key-file", "key"],
+    ] {
+        let said = run(folder.path(), arguments);
+        assert!(said.stdout.is_empty() || arguments.contains(&"doctor"), "{arguments:?}: {said:?}");
+        let code = said.status.code().expect("it ends by itself");
+        let error = String::from_utf8(said.stderr).expect("text");
+        all.push_str(&format!("$ keyauth {}\n{error}[{code}]\n\n", arguments.join(" ")));
+    }
+    assert!(!all.contains("secret@host") && all.contains("[2]"));
+    snapshot("errors", &all);
+    assert!(!folder.path().join("none.db").exists());
 }
 
 #[test]
