@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use keyauth_core::Issuer;
 use keyauth_postgres::PostgresStore;
-use keyauth_sqlite::SqliteStore;
+use keyauth_sqlite::{OpenErrorKind, SqliteStore};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::settings::StoreSettings;
@@ -62,12 +62,41 @@ impl fmt::Debug for Place {
 impl Database {
     /// Opens it. A file is created, and brought up to date.
     pub(crate) async fn open(settings: &StoreSettings) -> Result<Self, Failure> {
+        Self::open_by(settings, SqliteStore::open).await
+    }
+
+    /// Opens one that is there, and up to date where it is a file: whoever looks changes nothing.
+    pub(crate) async fn open_there(settings: &StoreSettings) -> Result<Self, Failure> {
+        if let Place::File(file) = &settings.database
+            && !file.exists()
+        {
+            return Err(Failure::no_answer(format!(
+                "{} is not there; name the database with --database, or a server with --server; \
+                 `keyauth migrate` makes a file",
+                file.display()
+            )));
+        }
+        Self::open_by(settings, SqliteStore::connect).await
+    }
+
+    async fn open_by<'s, F>(
+        settings: &'s StoreSettings,
+        open: impl FnOnce(&'s PathBuf) -> F,
+    ) -> Result<Self, Failure>
+    where
+        F: Future<Output = Result<SqliteStore, keyauth_sqlite::OpenError>>,
+    {
         let issuer = Issuer::new().with_keyring(settings.keyring.clone());
         match &settings.database {
             Place::File(file) => {
-                let store = SqliteStore::open(file).await;
-                let named = format!("{} cannot be opened", file.display());
-                let store = store.map_err(|error| Failure::away(&named, &error))?;
+                let store = open(file).await.map_err(|error| match error.kind() {
+                    OpenErrorKind::OlderSchema { .. } => Failure::unmigrated(format!(
+                        "{} was made by an older version; run `keyauth migrate` with the same \
+                         database",
+                        file.display()
+                    )),
+                    _ => Failure::away(&format!("{} cannot be opened", file.display()), &error),
+                })?;
                 Ok(Self::Sqlite(store.with_issuer(issuer)))
             }
             Place::Server { pooled, direct } => {
@@ -76,19 +105,6 @@ impl Database {
                 Ok(Self::Postgres(store.with_direct(direct.clone()).with_issuer(issuer)))
             }
         }
-    }
-
-    /// Opens one that is there: a file that was named by mistake is not created.
-    pub(crate) async fn open_there(settings: &StoreSettings) -> Result<Self, Failure> {
-        if let Place::File(file) = &settings.database
-            && !file.exists()
-        {
-            return Err(Failure::no_answer(format!(
-                "{} is not there; name the database with --database, or a server with --server",
-                file.display()
-            )));
-        }
-        Self::open(settings).await
     }
 
     /// Lets go of it.

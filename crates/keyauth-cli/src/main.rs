@@ -5,6 +5,7 @@ mod api;
 mod args;
 mod database;
 mod doctor;
+mod length;
 mod manage;
 mod migrate;
 mod secret;
@@ -22,6 +23,8 @@ use told::Failure;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    // Nothing has chosen another before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match args.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();

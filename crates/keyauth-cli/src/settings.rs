@@ -8,7 +8,6 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use deadpool_redis::{Config, Pool, Runtime};
-use jiff::SignedDuration;
 use keyauth_core::{InvalidInput, KeyPrefix, Keyring, Pepper};
 use keyauth_tower::{ClientAddress, ForwardingHeader};
 use serde::Deserialize;
@@ -88,6 +87,10 @@ struct ServerOptions {
     /// A folder for usage that waits to be written [default: keyauth-spool]
     #[arg(long, env = "KEYAUTH_SPOOL", value_name = "FOLDER")]
     spool: Option<PathBuf>,
+    /// How long to keep single calls in the record of usage, at least 32d; sums of days are kept in
+    /// any case [default: for ever]
+    #[arg(long, env = "KEYAUTH_KEEP_CALLS", value_name = "TIME")]
+    keep_calls: Option<String>,
     /// How long requests under way may take when the server stops [default: 10s]
     #[arg(long, env = "KEYAUTH_DRAIN", value_name = "TIME")]
     drain: Option<String>,
@@ -105,6 +108,7 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) address: ClientAddress,
     pub(crate) spool: PathBuf,
+    pub(crate) keep_calls: Option<Duration>,
     pub(crate) drain: Duration,
 }
 
@@ -114,6 +118,13 @@ pub(crate) struct StoreSettings {
     pub(crate) database: Place,
     pub(crate) keyring: Keyring,
     log: EnvFilter,
+}
+
+/// How long single calls are needed.
+const SHORTEST_RECORD: Duration = Duration::from_secs(32 * 86_400);
+
+fn length(name: &str, text: &str) -> Result<Duration, Failure> {
+    crate::length::read(text).map_err(|wrong| Failure::usage(format!("{name}: {wrong}")))
 }
 
 fn either(one: Vec<String>, other: Vec<String>) -> Vec<String> {
@@ -180,6 +191,7 @@ impl ServerOptions {
             proxy: either(self.proxy, other.proxy),
             forwarding_header: self.forwarding_header.or(other.forwarding_header),
             spool: self.spool.or(other.spool),
+            keep_calls: self.keep_calls.or(other.keep_calls),
             drain: self.drain.or(other.drain),
         }
     }
@@ -198,14 +210,12 @@ impl ServerOptions {
             };
             ClientAddress::behind(header, &self.proxy).map_err(|error| named("proxy", &error))?
         };
-        let drain = match self.drain.as_deref() {
-            None => Duration::from_secs(10),
-            Some(text) => {
-                let length = text.parse::<SignedDuration>().ok();
-                let length = length.and_then(|length| Duration::try_from(length).ok());
-                length.ok_or_else(|| Failure::usage("drain: must be a time like 10s or 1m"))?
-            }
-        };
+        let drain = self.drain.as_deref().map(|text| length("drain", text)).transpose()?;
+        let keep_calls = self.keep_calls.as_deref().map(|text| length("keep-calls", text));
+        let keep_calls = keep_calls.transpose()?;
+        if keep_calls.is_some_and(|time| time < SHORTEST_RECORD) {
+            return Err(Failure::usage("keep-calls: must be 32d at least, for limits of a month"));
+        }
         let redis = self.redis.map(|url| {
             let pool = Config::from_url(url).create_pool(Some(Runtime::Tokio1));
             pool.map_err(|error| Failure::usage(format!("redis: {error}")))
@@ -216,7 +226,8 @@ impl ServerOptions {
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             address,
             spool: self.spool.unwrap_or_else(|| "keyauth-spool".into()),
-            drain,
+            keep_calls,
+            drain: drain.unwrap_or(Duration::from_secs(10)),
         })
     }
 }

@@ -8,38 +8,83 @@ use std::process::ExitCode;
 /// Why a command was not done, and what to do.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    code: u8,
+    kind: Kind,
     message: String,
 }
 
-impl Failure {
-    fn new(code: u8, message: String) -> Self {
-        Self { code, message }
-    }
+/// What to branch on, for scripts too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Failed,
+    /// Who asks is not let in, whatever he asks.
+    NotLetIn,
+    Usage,
+    NoAnswer,
+    Unmigrated,
+    /// A key that was asked about is.
+    Refused,
+}
 
-    /// What was said cannot be meant.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new(2, message.into())
+impl Kind {
+    /// The exit code.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Failed | Self::NotLetIn => 1,
+            Self::Usage => 2,
+            Self::NoAnswer => 3,
+            Self::Unmigrated => 4,
+            Self::Refused => 5,
+        }
+    }
+}
+
+impl Failure {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
     }
 
     /// It was understood and cannot be, or was not wholly done.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self::new(1, message.into())
+        Self::new(Kind::Failed, message)
+    }
+
+    pub(crate) fn other(message: &str, error: &dyn Error) -> Self {
+        Self::new(Kind::Failed, with_causes(message, error))
+    }
+
+    /// The key that asks is refused.
+    pub(crate) fn not_let_in(message: &str) -> Self {
+        Self::new(Kind::NotLetIn, format!("the key that asks is refused: {message}"))
+    }
+
+    /// What was said cannot be meant.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
     }
 
     /// Nobody could say.
     pub(crate) fn no_answer(message: impl Into<String>) -> Self {
-        Self::new(3, message.into())
+        Self::new(Kind::NoAnswer, message)
+    }
+
+    /// What is needed is away.
+    pub(crate) fn away(message: &str, error: &dyn Error) -> Self {
+        Self::new(Kind::NoAnswer, with_causes(message, error))
+    }
+
+    /// The schema is older than this program.
+    pub(crate) fn unmigrated(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unmigrated, message)
     }
 
     /// A key that was asked about is refused.
     pub(crate) fn refused(message: impl Into<String>) -> Self {
-        Self::new(5, message.into())
+        Self::new(Kind::Refused, message)
     }
 
-    /// Whether it is a no, to this and not to whatever comes next.
+    /// Whether it is a no to what was asked, and not to whatever comes next.
     pub(crate) const fn is_no(&self) -> bool {
-        matches!(self.code, 1 | 2)
+        matches!(self.kind, Kind::Failed | Kind::Usage)
     }
 
     /// Says where it was.
@@ -47,24 +92,12 @@ impl Failure {
         Self { message: format!("{place}: {}", self.message), ..self }
     }
 
-    /// What is needed is away.
-    pub(crate) fn away(message: &str, error: &dyn Error) -> Self {
-        Self::new(3, with_causes(message, error))
-    }
-
-    /// The schema is older than this program.
-    pub(crate) fn unmigrated(message: impl Into<String>) -> Self {
-        Self::new(4, message.into())
-    }
-
-    pub(crate) fn other(message: &str, error: &dyn Error) -> Self {
-        Self::new(1, with_causes(message, error))
-    }
-
     #[expect(clippy::print_stderr, reason = "this is how a program tells")]
     pub(crate) fn tell(&self) -> ExitCode {
-        eprintln!("keyauth: {}", self.message);
-        ExitCode::from(self.code)
+        if !self.message.is_empty() {
+            eprintln!("keyauth: {}", self.message);
+        }
+        ExitCode::from(self.kind.code())
     }
 }
 
@@ -84,8 +117,8 @@ pub(crate) fn note(text: &str) {
 pub(crate) fn say(text: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
-        // Whoever reads has read enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        // Whoever reads has read enough, and knows it.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::failed("")),
         written => written.map_err(|error| Failure::other("nothing can be told", &error)),
     }
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +13,8 @@ use crate::told::Failure;
 
 /// How many items of a list are asked for at once: the most there are.
 const PAGE: usize = 200;
+/// What an answer holds at most, in bytes: a page of the largest keys.
+const LARGEST: usize = 512 * 1_024 * 1_024;
 
 pub(crate) struct Call<'a> {
     api: &'a Api,
@@ -156,17 +158,25 @@ impl<'a> Call<'a> {
             };
             left = left.map(|left| left.saturating_sub(items.len()));
             page(items)?;
-            cursor = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
-            if cursor.is_none() || left == Some(0) {
-                return Ok(cursor.is_some());
+            let next = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+            if next.is_none() || left == Some(0) {
+                return Ok(next.is_some());
             }
+            // Whoever answers so would be asked for ever.
+            if next == cursor {
+                return Err(Failure::failed("the same page comes again and again"));
+            }
+            cursor = next;
         }
     }
 }
 
 async fn whole(body: Body) -> Result<Vec<u8>, Failure> {
-    let whole = body.collect().await;
-    whole.map(|whole| whole.to_bytes().into()).map_err(|error| cut_off(&error))
+    let whole = Limited::new(body, LARGEST).collect().await;
+    whole.map(|whole| whole.to_bytes().into()).map_err(|error| match error.downcast() {
+        Ok(error) => cut_off(&error),
+        Err(_) => Failure::failed("the answer is larger than any of a management API"),
+    })
 }
 
 /// An answer that ends on the way.

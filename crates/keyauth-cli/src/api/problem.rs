@@ -33,9 +33,7 @@ pub(super) fn read(status: StatusCode, body: &[u8]) -> Failure {
     let message = plain(&message);
     match status {
         StatusCode::BAD_REQUEST => Failure::usage(message),
-        StatusCode::UNAUTHORIZED => {
-            Failure::failed(format!("the key that asks is refused: {message}"))
-        }
+        StatusCode::UNAUTHORIZED => Failure::not_let_in(&message),
         status if status.is_server_error() => Failure::no_answer(message),
         _ => Failure::failed(message),
     }

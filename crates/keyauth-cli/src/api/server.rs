@@ -76,8 +76,6 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(place: Place) -> Result<Self, Failure> {
-        // Another one may have been chosen before; then that is it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .user_agent(concat!("keyauth/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECTING)

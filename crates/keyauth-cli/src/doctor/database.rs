@@ -25,7 +25,7 @@ pub(super) async fn look(report: &mut Report, settings: &Settings) -> Result<(),
     let opened = ask(Database::open_there(&settings.store)).await;
     let took = clock.uptime().saturating_sub(began);
     match opened {
-        Err(error) => report.bad("database", &error, "see that it runs, and what its log says"),
+        Err(error) => report.bad("database", &error, "see that it is there, and what its log says"),
         Ok(Database::Sqlite(store)) => {
             report
                 .fine("database", &format!("the file is open after {took:.1?}, and up to date"))?;

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use axum::http::StatusCode;
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::api::Api;
-use crate::shown::lines_bar;
-use crate::told::{Failure, note, say};
+use crate::shown::{Form, lines_bar};
+use crate::told::{Failure, note};
 
 /// How many are under way at once.
 const AT_ONCE: usize = 8;
@@ -35,25 +35,30 @@ struct Counts {
 }
 
 impl Import {
-    pub(super) async fn run(self, api: &Api) -> Result<(), Failure> {
+    pub(super) async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
         let unread = |error: io::Error| {
             Failure::other(&format!("{} cannot be read", self.file.display()), &error)
         };
         let (lines, count): (Box<dyn BufRead>, _) = match self.file.to_str() {
-            Some("-") => (Box::new(BufReader::new(io::stdin())), None),
+            Some("-") => (Box::new(BufReader::new(io::stdin())), 0),
             _ => {
-                let count = BufReader::new(File::open(&self.file).map_err(unread)?).split(b'\n');
-                let count = count.count().try_into().ok();
-                (Box::new(BufReader::new(File::open(&self.file).map_err(unread)?)), count)
+                let open = || File::open(&self.file).map(BufReader::new).map_err(unread);
+                let mut count = 0;
+                for line in open()?.split(b'\n') {
+                    line.map_err(unread)?;
+                    count += 1;
+                }
+                (Box::new(open()?), count)
             }
         };
-        let bar = lines_bar(count.unwrap_or_default());
-        let lines = lines.lines().zip(1_u64..);
-        let lines = lines.filter(|(line, _)| !matches!(line, Ok(line) if line.trim().is_empty()));
+        let bar = lines_bar(count);
+        let lines = lines.split(b'\n').zip(1_u64..);
+        let lines = lines.filter(|(line, _)| !line.as_ref().is_ok_and(|line| is_empty(line)));
         let done = stream::iter(lines).map(|(line, number)| async move {
             let done = match line {
-                Ok(line) => one(api, line.trim()).await,
-                Err(error) => Err(Failure::other("it cannot be read", &error)),
+                Ok(line) => one(api, line.trim_ascii()).await,
+                // There may be no end of them.
+                Err(error) => Err(Failure::away("it cannot be read", &error)),
             };
             (done, number)
         });
@@ -70,36 +75,41 @@ impl Import {
                 }
                 Err(failure) => {
                     bar.abandon();
+                    counts.tell(form)?;
                     return Err(failure.at(&format!(
-                        "line {number}, after {} were imported; run it again with the same file to go on",
-                        counts.imported + counts.before
+                        "line {number}: run it again with the same file to go on"
                     )));
                 }
             }
         }
         bar.finish_and_clear();
-        counts.tell()
+        counts.tell(form)?;
+        match counts.refused {
+            0 => Ok(()),
+            1 => Err(Failure::failed("one line was refused")),
+            refused => Err(Failure::failed(format!("{refused} lines were refused"))),
+        }
     }
 }
 
-async fn one(api: &Api, line: &str) -> Result<StatusCode, Failure> {
-    let body = serde_json::from_str::<Value>(line);
+fn is_empty(line: &[u8]) -> bool {
+    line.trim_ascii().is_empty()
+}
+
+async fn one(api: &Api, line: &[u8]) -> Result<StatusCode, Failure> {
+    let body = serde_json::from_slice::<Value>(line);
     // What is wrong is told without the line, which may have a hash in it.
     let body =
         body.map_err(|error| Failure::usage(format!("no JSON at column {}", error.column())))?;
-    let name = format!("import-{}", hex::encode(Sha256::digest(line.as_bytes())));
+    let name = format!("import-{}", hex::encode(Sha256::digest(line)));
     let call = api.post("/v1/keys/import").named(Some(name)).body(&body)?;
     Ok(call.answer().await?.0)
 }
 
 impl Counts {
-    fn tell(&self) -> Result<(), Failure> {
+    fn tell(&self, form: Form) -> Result<(), Failure> {
         let Self { imported, before, refused } = self;
-        let told =
-            format!("{imported} imported, {before} were there from before, {refused} refused");
-        if *refused > 0 {
-            return Err(Failure::failed(told));
-        }
-        say(format!("{told}\n").as_bytes())
+        let first = ["imported", "before", "refused"];
+        form.one(&json!({"imported": imported, "before": before, "refused": refused}), &first)
     }
 }

@@ -8,6 +8,7 @@ use super::Command;
 use super::changes::{Part, change, metadata};
 use super::import::Import;
 use crate::api::Api;
+use crate::length;
 use crate::secret;
 use crate::shown::{Budget, Form, Limit, Metadatum};
 use crate::told::{Failure, note, say};
@@ -238,13 +239,13 @@ struct Rotation {
     custom_key: Option<String>,
 }
 
-/// A length of time, in whole seconds; days have 24 hours.
-fn seconds(text: &str) -> Result<u64, String> {
-    const WRONG: &str = "must be a length like 90s, 12h or 30d";
-    let length = text.parse::<jiff::Span>().map_err(|_| WRONG)?;
-    let length = length.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
-    let length = length.map_err(|_| WRONG)?;
-    u64::try_from(length.as_secs()).map_err(|_| WRONG.to_owned())
+/// A length of time, in whole seconds.
+fn seconds(text: &str) -> Result<u64, &'static str> {
+    let length = length::read(text)?;
+    match length.subsec_nanos() {
+        0 => Ok(length.as_secs()),
+        _ => Err("must have whole seconds"),
+    }
 }
 
 impl Command for Keys {
@@ -253,7 +254,7 @@ impl Command for Keys {
         let key = match self {
             Self::Create(create) => return create.run(api, form).await,
             Self::Rotate(rotate) => return rotate.run(api, form).await,
-            Self::Import(import) => return import.run(api).await,
+            Self::Import(import) => return import.run(api, form).await,
             Self::Revoke(revoke) => return revoke.run(api, form).await,
             Self::List(List { which, part }) => {
                 return part.show(api.get(keys).asking(&which)?, form, COLUMNS).await;
@@ -338,20 +339,5 @@ impl Revoke {
             ));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_whole_seconds() {
-        assert_eq!(seconds("30d"), Ok(30 * 86_400));
-        assert_eq!(seconds("1h 30m"), Ok(5_400));
-        assert_eq!(seconds("90s"), Ok(90));
-        for text in ["", "soon", "-1h", "1mo"] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
     }
 }

@@ -13,8 +13,8 @@ use crate::told::Failure;
 /// A server that is asked, where one is named.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AskedServer {
-    /// A server whose management API is asked, like https://keys.example.com; without one, the
-    /// database is opened here
+    /// A server whose management API is asked, by HTTP or HTTPS; without one, the database is opened
+    /// here
     #[arg(long, env = "KEYAUTH_SERVER", value_name = "URL", global = true, help_heading = HEADING)]
     server: Option<String>,
     /// A file with the key to ask the server with; otherwise KEYAUTH_KEY is, or it is asked for

@@ -49,6 +49,10 @@ impl Assembled {
             let message = format!("{} cannot be written to", settings.spool.display());
             Failure::other(&message, &error)
         })?;
+        let recorder = match settings.keep_calls {
+            Some(time) => recorder.keep_calls_for(time),
+            None => recorder,
+        };
         let meter = LedgerMeter::new(store.clone()).recording(&recorder);
         let lookup = CachedLookup::new(store.clone());
         let auth = match &settings.redis {

@@ -57,18 +57,30 @@ where
         stopping.send_replace(true);
     });
     // Whoever holds a connection open after the signal does not hold up the end.
-    let (drain, mut stopped) = (settings.drain, stopped);
+    let (drain, mut overdue) = (settings.drain, stopped.clone());
     let overdue = async {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
+        let _ = overdue.wait_for(|stopped| *stopped).await;
         tokio::time::sleep(drain).await;
     };
-    let served = tokio::select! {
-        served = serving => served.map_err(|error| Failure::other("serving has ended", &error)),
-        () = overdue => Ok(()),
+    let ending = async {
+        let served = tokio::select! {
+            served = serving => served.map_err(|error| Failure::other("serving has ended", &error)),
+            () = overdue => Ok(()),
+        };
+        // Nor does a database that is away; what is not written then stays in the spool.
+        let _ = tokio::time::timeout(CLOSING, background.shutdown()).await;
+        served
     };
-    // Nor does a database that is away; what is not written then stays in the spool.
-    let _ = tokio::time::timeout(CLOSING, background.shutdown()).await;
-    served
+    // Nor does any of that hold up whoever says it twice.
+    let mut stopped = stopped;
+    let again = async {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+        stop_signal().await;
+    };
+    tokio::select! {
+        served = ending => served,
+        () = again => Err(Failure::failed("ended before requests under way were")),
+    }
 }
 
 /// Ends with Ctrl-C, or with what process managers send.

@@ -203,15 +203,18 @@ fn keys_of_others_are_taken_over_once() {
     let mut lines: Vec<_> = (1..=450).map(line).collect();
     fs::write(folder.path().join("some.jsonl"), lines[..300].concat()).expect("written");
     let some = cli.done(&["keys", "import", "some.jsonl"]);
-    assert_eq!(some, "300 imported, 0 were there from before, 0 refused\n");
+    assert_eq!(some, "imported  300\nbefore    0\nrefused   0\n");
     lines.insert(2, "\n".into());
     lines.insert(350, "{\"key\": {\"name\": \"x\", \"nam\": 1}, \"hash\": \"secret\"}\n".into());
     lines.insert(351, "{\"key\"\n".into());
     let all = cli.run_with(&["keys", "import", "-"], &lines.concat());
     assert_eq!(all.code, 1, "{all:?}");
-    for told in ["line 351: ", "line 352: no JSON at column 6", "150 imported, 300 were there"] {
+    for told in ["line 351: ", "line 352: no JSON at column 6", "2 lines were refused"] {
         assert!(all.err.contains(told), "{told}: {all:?}");
     }
+    assert_eq!(all.out, "imported  150\nbefore    300\nrefused   2\n");
+    let folder = cli.run(&["keys", "import", "."]);
+    assert!(folder.code == 1 && folder.err.contains("cannot be read"), "{folder:?}");
     assert!(all.err.contains("key.nam") && !all.err.contains("secret"), "{all:?}");
     assert_eq!(cli.run_with(&["verify"], "other_00000450").code, 0);
     assert_eq!(cli.run_with(&["verify"], "other_00000451").code, 5);

@@ -163,6 +163,7 @@ fn what_cannot_be_meant_is_said_with_exit_code_2() {
         (&["serve", "--proxy", "10.0.0.1/8"], "proxy: "),
         (&["serve", "--proxy", "10.0.0.0/8", "--forwarding-header", "via"], "forwarding-header: "),
         (&["serve", "--drain", "soon"], "drain: must be a time"),
+        (&["serve", "--keep-calls", "1d"], "keep-calls: must be 32d at least"),
         (&["serve", "--log", "keyauth=debg"], "log: "),
         (&["serve", "--custom-keys=perhaps"], "invalid value 'perhaps'"),
         (&["serve", "--config", "broken.toml"], "broken.toml: line 2: "),
