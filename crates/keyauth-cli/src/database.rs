@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use keyauth_core::Issuer;
-use keyauth_postgres::PostgresStore;
+use keyauth_postgres::{OpenErrorKind as PostgresErrorKind, PostgresStore};
 use keyauth_sqlite::{OpenErrorKind, SqliteStore};
 use sqlx::postgres::PgConnectOptions;
 
@@ -89,13 +89,15 @@ impl Database {
         let issuer = Issuer::new().with_keyring(settings.keyring.clone());
         match &settings.database {
             Place::File(file) => {
+                let unopened = || format!("{} cannot be opened", file.display());
                 let store = open(file).await.map_err(|error| match error.kind() {
                     OpenErrorKind::OlderSchema { .. } => Failure::unmigrated(format!(
                         "{} was made by an older version; run `keyauth migrate` with the same \
                          database",
                         file.display()
                     )),
-                    _ => Failure::away(&format!("{} cannot be opened", file.display()), &error),
+                    OpenErrorKind::NewerSchema { .. } => Failure::other(&unopened(), &error),
+                    _ => Failure::away(&unopened(), &error),
                 })?;
                 Ok(Self::Sqlite(store.with_issuer(issuer)))
             }
@@ -130,6 +132,11 @@ impl Database {
     }
 }
 
+/// Asking again helps only where nobody has answered.
 pub(crate) fn away(error: &keyauth_postgres::OpenError) -> Failure {
-    Failure::away("the database cannot be used", error)
+    const MESSAGE: &str = "the database cannot be used";
+    match error.kind() {
+        PostgresErrorKind::NewerSchema { .. } => Failure::other(MESSAGE, error),
+        _ => Failure::away(MESSAGE, error),
+    }
 }

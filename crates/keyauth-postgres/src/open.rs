@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use keyauth_core::Issuer;
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{Connection, PgPool};
 
 use crate::PostgresStore;
 use crate::schema::Schema;
@@ -39,9 +39,18 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options)
+            .connect_with(options.clone())
             .await;
-        Ok(Self::new(pool.map_err(OpenError::unavailable)?))
+        match pool {
+            Ok(pool) => Ok(Self::new(pool)),
+            // The pool has tried again and again, and does not say what was wrong.
+            Err(error @ sqlx::Error::PoolTimedOut) => {
+                let attempt = PgConnection::connect_with(&options);
+                let cause = tokio::time::timeout(ACQUIRE_TIMEOUT, attempt).await;
+                Err(OpenError::unavailable(cause.ok().and_then(Result::err).unwrap_or(error)))
+            }
+            Err(error) => Err(OpenError::unavailable(error)),
+        }
     }
 
     /// Uses a pool of the caller's. It should have some connections more than lookups ask at

@@ -94,8 +94,9 @@ impl PostgresStore {
     /// Connects by other options where a session must be one: for migrations, and for the
     /// feed of changes, which is polled and listened to on one connection for each instance.
     ///
-    /// They must lead to the primary. Without `LISTEN` the feed works all the same, and
-    /// changes made elsewhere arrive with its next poll.
+    /// They must lead to the primary, and not through a pooler in transaction mode: `LISTEN` would stay
+    /// on connections that others get, who then take notifications for a broken protocol. Without
+    /// `LISTEN` the feed works all the same, and changes made elsewhere arrive with its next poll.
     #[must_use]
     pub fn with_direct(self, options: PgConnectOptions) -> Self {
         Self { direct: Arc::new(options), ..self }

@@ -76,9 +76,8 @@ impl Import {
                 Err(failure) => {
                     bar.abandon();
                     counts.tell(form)?;
-                    return Err(failure.at(&format!(
-                        "line {number}: run it again with the same file to go on"
-                    )));
+                    return Err(failure
+                        .at(&format!("line {number}: run it again with the same file to go on")));
                 }
             }
         }

@@ -2,17 +2,20 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use keyauth_core::{Directory, TenantId};
+use keyauth_core::{Clock, Directory, SystemClock, TenantId};
 use tokio::sync::watch;
 
 /// How long the store may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// How long it may have been away: as long as what is cached is served without it.
+const GRACE: Duration = Duration::from_secs(60);
 
 type Asking = Pin<Box<dyn Future<Output = bool> + Send>>;
 
@@ -21,6 +24,9 @@ type Asking = Pin<Box<dyn Future<Output = bool> + Send>>;
 pub(super) struct Health {
     /// Whether the store answers.
     ask: Arc<dyn Fn() -> Asking + Send + Sync>,
+    clock: Arc<dyn Clock>,
+    /// When it last did, by the clock's uptime in milliseconds.
+    answered: Arc<AtomicU64>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -37,12 +43,27 @@ impl Health {
                 matches!(asked.await, Ok(Ok(_)))
             })
         };
-        Self { ask: Arc::new(ask), stopped }
+        Self::asking(ask, Arc::new(SystemClock::new()), stopped)
+    }
+
+    fn asking(
+        ask: impl Fn() -> Asking + Send + Sync + 'static,
+        clock: Arc<dyn Clock>,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        // It has answered when it was opened.
+        let answered = Arc::new(AtomicU64::new(millis(&*clock)));
+        Self { ask: Arc::new(ask), clock, answered, stopped }
     }
 }
 
-/// `/healthz`: it runs. `/readyz`: it is to be asked, since the store answers and it is not
-/// stopping.
+fn millis(clock: &dyn Clock) -> u64 {
+    clock.uptime().as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// `/healthz`: it runs. `/readyz`: it is to be asked, since the store answers, or has done so not
+/// long ago, and it is not stopping. All instances of a fleet lose their store at once: if they were
+/// all taken out then, nobody would be served what they have cached.
 pub(super) fn router(health: Health) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -54,8 +75,43 @@ async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
     if *health.stopped.borrow() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
     } else if (health.ask)().await {
+        health.answered.fetch_max(millis(&*health.clock), Ordering::Relaxed);
         (StatusCode::OK, "ready\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
+        let answered = health.answered.load(Ordering::Relaxed);
+        let away = millis(&*health.clock).saturating_sub(answered);
+        let ready = Duration::from_millis(away) < GRACE;
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, "the database does not answer\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use keyauth_testkit::FakeClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_serves_what_is_cached_is_ready() {
+        let clock = Arc::new(FakeClock::default());
+        let answers = Arc::new(AtomicBool::new(true));
+        let (stop, stopped) = watch::channel(false);
+        let store = Arc::clone(&answers);
+        let ask = move || -> Asking { Box::pin(std::future::ready(store.load(Ordering::Relaxed))) };
+        let health = Health::asking(ask, Arc::clone(&clock) as Arc<dyn Clock>, stopped);
+        let is_ready = || async { ready(State(health.clone())).await.0.is_success() };
+        assert!(is_ready().await);
+        answers.store(false, Ordering::Relaxed);
+        clock.advance(Duration::from_secs(59));
+        assert!(is_ready().await, "what is cached is served");
+        clock.advance(Duration::from_secs(1));
+        assert!(!is_ready().await, "and no longer");
+        answers.store(true, Ordering::Relaxed);
+        assert!(is_ready().await);
+        stop.send_replace(true);
+        assert!(!is_ready().await);
     }
 }

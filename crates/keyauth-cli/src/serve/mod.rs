@@ -26,8 +26,16 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         let message = format!("{} is not to be had; --listen names another", settings.listen);
         Failure::other(&message, &error)
     })?;
-    let database = Database::open(&settings.store).await?;
-    database.require_migrated().await?;
+    let opening = async {
+        let database = Database::open(&settings.store).await?;
+        database.require_migrated().await?;
+        Ok(database)
+    };
+    let database = tokio::select! {
+        opened = opening => opened?,
+        // The first process of a container hears no signal that it has not asked for.
+        () = stop_signal() => return Ok(()),
+    };
     match database {
         Database::Sqlite(store) => {
             let served = serve_store(&settings, listener, store.clone()).await;
