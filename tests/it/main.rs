@@ -4,6 +4,7 @@
 
 mod addresses;
 mod architecture;
+mod browsers;
 mod credentials;
 mod explained;
 mod fuzz;
