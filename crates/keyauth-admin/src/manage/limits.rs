@@ -32,10 +32,16 @@ async fn read_limits(
     State(api): State<Api>,
     Query(whose, ..): Query<SubjectParams>,
 ) -> Result<Json<Vec<LimitStateView>>, ApiError> {
-    let limited = whose.read()?.terms(&acting).await?.limited();
+    let whose = whose.read()?;
+    let limited = whose.terms(&acting).await?.limited();
     let Some(limited) = limited else { return Ok(Json(Vec::new())) };
     let states = api.auth.limits_of(limited.clone()).await?;
-    Ok(Json(LimitStateView::all(limited.limits(), &states)))
+    // To a limiter one who is asked for alone stands for itself, whatever it is.
+    let mut limits = limited.limits().to_vec();
+    if let Some(counted) = whose.counted() {
+        limits.iter_mut().for_each(|limit| limit.counted = counted);
+    }
+    Ok(Json(LimitStateView::all(&limits, &states)))
 }
 
 /// Have the limits of a key, an owner, a group or the tenant begin anew.

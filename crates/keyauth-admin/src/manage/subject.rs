@@ -85,6 +85,17 @@ impl Whose {
         }
     }
 
+    /// Whose use its limits count; those of a key count that of several.
+    pub(super) const fn counted(&self) -> Option<Counted> {
+        match self {
+            Self::Key(_) => None,
+            Self::Member(..) => Some(Counted::Member),
+            Self::Owner(_) => Some(Counted::Owner),
+            Self::Group(_) => Some(Counted::Group),
+            Self::Tenant => Some(Counted::Tenant),
+        }
+    }
+
     /// What is set on a tenant is not for those who act in it alone to forgive.
     pub(super) fn require_right<N: Needs>(&self, acting: &Acting<N>) -> Result<(), ApiError> {
         match self {

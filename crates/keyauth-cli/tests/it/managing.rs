@@ -54,7 +54,9 @@ async fn by_a_server() {
         let found = by_variable.done(&["doctor"]);
         assert!(found.contains("first administrator may do everything"), "{found}");
         // What servers alone know.
-        by_variable.done(&["limits", "show", "--owner", "default"]);
+        by_variable.done(&["owners", "update", "default", "--rate-limit", "all:100/1h"]);
+        let limits = by_variable.json(&["limits", "show", "--owner", "default"]);
+        assert_eq!(limits[0]["counts"], "owner", "{limits:?}");
         let (id, text) = by_variable.create(&["limited", "--rate-limit", "calls:1/1h"]);
         assert_eq!(by_variable.run_with(&["verify"], &text).code, 0);
         let refused = by_variable.run_with(&["verify"], &text);
