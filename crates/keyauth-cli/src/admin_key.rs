@@ -1,23 +1,27 @@
 //! Keys of administrators: the first one, and another where that is lost.
 
-use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use keyauth_admin::{ManagedStore, ManagementScope};
 use keyauth_core::{
-    Actor, IssuedKey, KeyQuery, KeyRef, NewKey, RequestName, StoreError, StoreErrorKind, TenantId,
+    Actor, IssuedKey, KeyQuery, KeyRef, NewKey, OwnerId, RequestName, StoreError, StoreErrorKind,
+    TenantId,
 };
+use tempfile::NamedTempFile;
 
 use crate::database::Database;
 use crate::settings::StoreSettings;
 use crate::told::{Failure, say};
+
+/// Whom administrators' keys speak for.
+const OWNER: &str = "administrator";
 
 /// Where it is written to, where nobody looks.
 const FILE: &str = "keyauth-admin.key";
 
 /// `keyauth admin-key`.
 pub(crate) async fn replace(settings: StoreSettings) -> Result<(), Failure> {
-    let database = Database::open(&settings).await?;
+    let database = Database::open_there(&settings).await?;
     database.require_migrated().await?;
     match database {
         Database::Sqlite(store) => {
@@ -33,23 +37,25 @@ async fn another(store: &impl ManagedStore) -> Result<(), Failure> {
     let out = Out::open()?;
     match store.acting_as(actor()?).issue(new("administrator")).await {
         Ok(key) => tell(store, out, &key).await,
-        Err(error) => {
-            out.give_up();
-            Err(failed(&error))
-        }
+        Err(error) => Err(failed(&error)),
     }
 }
 
 /// Makes the first one where the default tenant has no keys at all. Of several instances that start
 /// at once one does.
 pub(crate) async fn make_first(store: &impl ManagedStore) -> Result<(), Failure> {
-    if has_keys(store).await? {
+    if has_keys(store, None).await? {
+        if !has_keys(store, Some(OWNER)).await? {
+            tracing::info!(
+                "there are keys, and none of an administrator's; see `keyauth admin-key`"
+            );
+        }
         return Ok(());
     }
     let out = match Out::open() {
         Ok(out) => out,
         // Another instance may be writing it in this folder.
-        Err(_) if has_keys(store).await? => return Ok(()),
+        Err(_) if has_keys(store, None).await? => return Ok(()),
         Err(failure) => return Err(failure),
     };
     let (tenant, actor) = (TenantId::default(), actor()?);
@@ -63,7 +69,6 @@ pub(crate) async fn make_first(store: &impl ManagedStore) -> Result<(), Failure>
             Err(error) => error,
         };
         let StoreErrorKind::Repeated { key } = error.kind() else {
-            out.give_up();
             return Err(failed(&error));
         };
         let found = store.key(&KeyRef::from((tenant.clone(), *key))).await;
@@ -71,22 +76,23 @@ pub(crate) async fn make_first(store: &impl ManagedStore) -> Result<(), Failure>
             // One that was made before, and could not be told.
             Err(StoreErrorKind::NotFound) => name = format!("the one behind {key}"),
             _ => {
-                out.give_up();
                 return found.map(drop).map_err(|error| failed(&error));
             }
         }
     }
 }
 
-async fn has_keys(store: &impl ManagedStore) -> Result<bool, Failure> {
-    let first = KeyQuery::first(TenantId::default(), 1);
+async fn has_keys(store: &impl ManagedStore, owner: Option<&'static str>) -> Result<bool, Failure> {
+    let mut first = KeyQuery::first(TenantId::default(), 1);
+    let named = owner.map(OwnerId::new).transpose();
+    first.owner = named.map_err(|error| Failure::other("nobody can be named", &error))?;
     let keys = store.keys(&first).await.map_err(|error| failed(&error))?;
     Ok(!keys.is_empty())
 }
 
 /// A key that may do everything.
 fn new(name: &str) -> NewKey {
-    let new = NewKey::named(name).owner("administrator");
+    let new = NewKey::named(name).owner(OWNER);
     ManagementScope::ALL.iter().copied().fold(new, NewKey::scope)
 }
 
@@ -111,7 +117,9 @@ async fn tell(store: &impl ManagedStore, out: Out, key: &IssuedKey) -> Result<()
 /// Where a key is told.
 enum Out {
     Terminal,
-    File(File),
+    /// A file beside the one that it is to be, so that this is whole or not there at all, and made by
+    /// one of several at once. Only its owner can read it, and it goes with its name.
+    File(NamedTempFile),
 }
 
 impl Out {
@@ -120,30 +128,12 @@ impl Out {
         if std::io::stdout().is_terminal() {
             return Ok(Self::Terminal);
         }
-        // One that is empty was left by somebody who was ended before he wrote.
-        let left = std::fs::symlink_metadata(FILE);
-        if left.is_ok_and(|left| left.is_file() && left.len() == 0) {
-            let _ = std::fs::remove_file(FILE);
+        if std::fs::symlink_metadata(FILE).is_ok() {
+            return Err(unwritten(&ErrorKind::AlreadyExists.into()));
         }
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(FILE).map_err(|error| {
-            let message = match error.kind() {
-                ErrorKind::AlreadyExists => "move it away, or start in a terminal",
-                _ => "start where it can be, or in a terminal",
-            };
-            let message = format!("the administrator's key cannot be written to {FILE}; {message}");
-            Failure::other(&message, &error)
-        })?;
+        let file = NamedTempFile::with_prefix_in(FILE, ".");
+        let file = file.map_err(|error| unwritten(&error.kind().into()))?;
         Ok(Self::File(file))
-    }
-
-    fn give_up(self) {
-        if let Self::File(_) = self {
-            let _ = std::fs::remove_file(FILE);
-        }
     }
 
     fn tell(self, key: &IssuedKey) -> Result<(), Failure> {
@@ -154,12 +144,10 @@ impl Out {
                     .as_bytes())
             }
             Self::File(mut file) => {
-                let written = writeln!(file, "{}", key.reveal()).and_then(|()| file.sync_all());
-                if let Err(error) = written {
-                    let _ = std::fs::remove_file(FILE);
-                    let message = format!("the administrator's key cannot be written to {FILE}");
-                    return Err(Failure::other(&message, &error));
-                }
+                let written = writeln!(file, "{}", key.reveal());
+                let written = written.and_then(|()| file.as_file().sync_all());
+                let written = written.and_then(|()| Ok(file.persist_noclobber(FILE)?));
+                written.map_err(|error| unwritten(&error))?;
                 // It is told, whoever reads this or not.
                 let _ =
                     say(format!("an administrator's key is in {FILE}, which only you can read\n")
@@ -168,4 +156,13 @@ impl Out {
             }
         }
     }
+}
+
+fn unwritten(error: &std::io::Error) -> Failure {
+    let message = match error.kind() {
+        ErrorKind::AlreadyExists => "move it away, or start in a terminal",
+        _ => "start where it can be, or in a terminal",
+    };
+    let message = format!("the administrator's key cannot be written to {FILE}; {message}");
+    Failure::other(&message, error)
 }

@@ -91,6 +91,11 @@ impl Database {
             Place::File(file) => {
                 let unopened = || format!("{} cannot be opened", file.display());
                 let store = open(file).await.map_err(|error| match error.kind() {
+                    OpenErrorKind::OlderSchema { found: 0, .. } => Failure::unmigrated(format!(
+                        "{} is no database of keyauth; if it is to be one, run `keyauth migrate` \
+                         with it",
+                        file.display()
+                    )),
                     OpenErrorKind::OlderSchema { .. } => Failure::unmigrated(format!(
                         "{} was made by an older version; run `keyauth migrate` with the same \
                          database",

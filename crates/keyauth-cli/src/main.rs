@@ -12,6 +12,7 @@ mod secret;
 mod serve;
 mod settings;
 mod shown;
+mod signal;
 mod told;
 
 use std::process::ExitCode;

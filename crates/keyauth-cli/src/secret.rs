@@ -26,8 +26,25 @@ pub(crate) fn ask_person(what: &str) -> Result<Option<Zeroizing<String>>, Failur
     if !std::io::stdin().is_terminal() {
         return Ok(None);
     }
+    tokio::spawn(end_visibly());
     let typed = rpassword::prompt_password(format!("{what}: ")).map(Zeroizing::new);
     one(what, &typed.map_err(|error| unread(what, &error))?).map(Some)
+}
+
+/// Whoever is asked and ends the program instead must find the terminal as it was.
+async fn end_visibly() {
+    /// As a shell says of what was ended by Ctrl-C.
+    const ENDED: i32 = 130;
+
+    #[cfg(unix)]
+    let before = rustix::termios::tcgetattr(std::io::stdin());
+    crate::signal::stop_signal().await;
+    #[cfg(unix)]
+    if let Ok(before) = before {
+        let now = rustix::termios::OptionalActions::Now;
+        let _ = rustix::termios::tcsetattr(std::io::stdin(), now, &before);
+    }
+    std::process::exit(ENDED);
 }
 
 fn unread(what: &str, error: &std::io::Error) -> Failure {

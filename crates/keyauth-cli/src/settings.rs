@@ -147,9 +147,10 @@ impl StoreOptions {
         }
     }
 
-    /// Whether a database is named, other than in a file.
-    pub(crate) const fn names_database(&self) -> bool {
-        self.database.is_some()
+    /// Whether a database is named.
+    pub(crate) fn names_database(&self) -> Result<bool, Failure> {
+        let in_file = self.config.as_deref().map(in_file).transpose()?;
+        Ok(self.database.is_some() || in_file.is_some_and(|(store, _)| store.database.is_some()))
     }
 
     fn read(self) -> Result<StoreSettings, Failure> {

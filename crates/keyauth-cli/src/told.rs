@@ -16,8 +16,8 @@ pub(crate) struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Failed,
-    /// Who asks is not let in, whatever he asks.
-    NotLetIn,
+    /// This cannot be; something else may.
+    Denied,
     Usage,
     NoAnswer,
     Unmigrated,
@@ -29,7 +29,7 @@ impl Kind {
     /// The exit code.
     const fn code(self) -> u8 {
         match self {
-            Self::Failed | Self::NotLetIn => 1,
+            Self::Failed | Self::Denied => 1,
             Self::Usage => 2,
             Self::NoAnswer => 3,
             Self::Unmigrated => 4,
@@ -52,9 +52,9 @@ impl Failure {
         Self::new(Kind::Failed, with_causes(message, error))
     }
 
-    /// The key that asks is refused.
-    pub(crate) fn not_let_in(message: &str) -> Self {
-        Self::new(Kind::NotLetIn, format!("the key that asks is refused: {message}"))
+    /// What was asked cannot be, and something else may.
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Self::new(Kind::Denied, message)
     }
 
     /// What was said cannot be meant.
@@ -84,7 +84,7 @@ impl Failure {
 
     /// Whether it is a no to what was asked, and not to whatever comes next.
     pub(crate) const fn is_no(&self) -> bool {
-        matches!(self.kind, Kind::Failed | Kind::Usage)
+        matches!(self.kind, Kind::Denied | Kind::Usage)
     }
 
     /// Says where it was.
@@ -92,10 +92,9 @@ impl Failure {
         Self { message: format!("{place}: {}", self.message), ..self }
     }
 
-    #[expect(clippy::print_stderr, reason = "this is how a program tells")]
     pub(crate) fn tell(&self) -> ExitCode {
         if !self.message.is_empty() {
-            eprintln!("keyauth: {}", self.message);
+            note(&format!("keyauth: {}", self.message));
         }
         ExitCode::from(self.kind.code())
     }
@@ -107,10 +106,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Tells people something beside what was asked for, on standard error.
-#[expect(clippy::print_stderr, reason = "this is how a program tells")]
+/// Tells people something beside what was asked for, on standard error, if that can be written to.
 pub(crate) fn note(text: &str) {
-    eprintln!("{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Writes on standard output.

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
+use keyauth_core::KeyId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::Value;
@@ -23,23 +24,44 @@ pub(crate) struct Call<'a> {
     query: form_urlencoded::Serializer<'static, String>,
     body: Option<String>,
     name: Option<String>,
+    leads_elsewhere: bool,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn new(api: &'a Api, method: Method, path: &str) -> Self {
         let query = form_urlencoded::Serializer::new(String::new());
-        let call = Self { api, method, path: path.to_owned(), query, body: None, name: None };
+        let path_there = path.to_owned();
+        let call = Self {
+            api,
+            method,
+            path: path_there,
+            query,
+            body: None,
+            name: None,
+            leads_elsewhere: false,
+        };
         match api.tenant.clone().filter(|_| !path.starts_with("/v1/tenants")) {
             tenant @ Some(_) => call.query("tenant", tenant),
             None => call,
         }
     }
 
-    /// A part of the path, whatever is in it.
+    /// A part of the path, whatever is in it; but for what leads elsewhere.
     pub(crate) fn at(mut self, part: &str) -> Self {
+        self.leads_elsewhere |= matches!(part, "" | "." | "..");
         self.path.push('/');
         self.path.extend(utf8_percent_encode(part, NON_ALPHANUMERIC));
         self
+    }
+
+    /// A key's id. Whoever has taken the key itself for that has it sent nowhere.
+    pub(crate) fn at_key(self, id: &str) -> Result<Self, Failure> {
+        match id.parse::<KeyId>() {
+            Ok(id) => Ok(self.at(&id.to_string())),
+            Err(_) => {
+                Err(Failure::usage("key: must be the id of one, a UUID, and not a key itself"))
+            }
+        }
     }
 
     /// A part of the path that is ours.
@@ -79,6 +101,9 @@ impl<'a> Call<'a> {
 
     /// Whatever is answered.
     pub(crate) async fn sent(mut self) -> Result<Response<Body>, Failure> {
+        if self.leads_elsewhere {
+            return Err(Failure::usage("an id cannot be empty, and in a path neither . nor .."));
+        }
         let query = self.query.finish();
         let uri = if query.is_empty() { self.path } else { format!("{}?{query}", self.path) };
         let mut request = Request::builder().method(self.method).uri(uri);
@@ -138,8 +163,7 @@ impl<'a> Call<'a> {
         most: Option<usize>,
         mut page: impl FnMut(Vec<Value>) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
-        let Self { api, method, path, query, .. } = self;
-        let mut query = query;
+        let Self { api, method, path, mut query, leads_elsewhere, .. } = self;
         let query = query.finish();
         let (mut left, mut cursor) = (most, None::<String>);
         loop {
@@ -150,12 +174,14 @@ impl<'a> Call<'a> {
                 asked.append_pair("cursor", cursor);
             }
             let (method, path) = (method.clone(), path.clone());
-            let asked = Call { api, method, path, query: asked, body: None, name: None };
+            let (body, name) = (None, None);
+            let asked = Call { api, method, path, query: asked, body, name, leads_elsewhere };
             let mut answer = asked.value().await?;
             let items = match answer.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => items,
                 _ => return Err(Failure::failed("what answers is no management API of keyauth")),
             };
+            let items: Vec<_> = items.into_iter().take(count).collect();
             left = left.map(|left| left.saturating_sub(items.len()));
             page(items)?;
             let next = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
@@ -171,7 +197,8 @@ impl<'a> Call<'a> {
     }
 }
 
-async fn whole(body: Body) -> Result<Vec<u8>, Failure> {
+/// All of an answer, if it is no larger than any can be.
+pub(crate) async fn whole(body: Body) -> Result<Vec<u8>, Failure> {
     let whole = Limited::new(body, LARGEST).collect().await;
     whole.map(|whole| whole.to_bytes().into()).map_err(|error| match error.downcast() {
         Ok(error) => cut_off(&error),

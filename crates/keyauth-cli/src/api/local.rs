@@ -6,8 +6,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use keyauth_admin::{ManagedStore, ManagementApi, Operator};
-use keyauth_core::{Actor, Authenticator, Background, TenantId};
-use keyauth_import::KeyImporter;
+use keyauth_core::{
+    Actor, Authenticator, Background, Importer, LookupError, PlaintextKey, Recognition, TenantId,
+};
 use keyauth_metering::LedgerMeter;
 use keyauth_ratelimit::LocalLimiter;
 use tower_service::Service;
@@ -55,12 +56,22 @@ fn assemble(
     let auth = Authenticator::new(store.clone()).with_limiter(LocalLimiter::new());
     let auth = auth.with_meter(LedgerMeter::new(store.clone()));
     let auth = match settings.keyring.accepts_imported_keys() {
-        true => auth.with_importer(KeyImporter::new(store.clone())),
+        true => auth.with_importer(LeftToServers),
         false => auth,
     };
     let (auth, background) = auth.start();
     let operator = Operator::new(actor()?, TenantId::default());
     Ok((ManagementApi::new(auth, store).into_operator_router(operator), background))
+}
+
+/// Keys of other systems are for servers to recognise: each is digested anew then, for good, and by the
+/// peppers of whoever does it. So of one that is not known yet there is no answer here.
+struct LeftToServers;
+
+impl Importer for LeftToServers {
+    async fn recognise(&self, _: PlaintextKey) -> Result<Recognition, LookupError> {
+        Err(LookupError::unavailable("keys of other systems are recognised by servers"))
+    }
 }
 
 /// Whom the audit names: whoever has logged in.

@@ -8,7 +8,7 @@ mod server;
 use axum::body::Body;
 use axum::http::{Method, Request, Response};
 
-pub(crate) use call::{Call, cut_off};
+pub(crate) use call::{Call, cut_off, whole};
 use local::Local;
 pub(crate) use server::Place;
 use server::Server;
@@ -55,6 +55,11 @@ impl Api {
     /// Whether limits can be asked for: they are counted by servers.
     pub(crate) fn counts_limits(&self) -> bool {
         matches!(self.answers, Answers::Server(_))
+    }
+
+    /// Whether it is said whose things are meant.
+    pub(crate) const fn names_tenant(&self) -> bool {
+        self.tenant.is_some()
     }
 
     pub(crate) fn get(&self, path: &str) -> Call<'_> {

@@ -201,7 +201,11 @@ fn look_at_peppers(
         );
     }
     let all: Vec<_> = used.iter().map(told).collect();
-    let all = if all.is_empty() { "no secrets yet".to_owned() } else { all.join(", ") };
+    let all = if all.is_empty() {
+        "none has secrets; imported keys have none before they are presented".to_owned()
+    } else {
+        all.join(", ")
+    };
     match keyring.recognizes(None) {
         false => report.fine("peppers", &all),
         true => report.warn(

@@ -6,7 +6,7 @@ use keyauth_core::{Clock, SystemClock};
 use serde_json::Value;
 
 use super::report::{Report, ask};
-use crate::api::{Api, Place};
+use crate::api::{Api, Place, whole};
 use crate::told::Failure;
 
 pub(super) async fn look(report: &mut Report, place: Place) -> Result<(), Failure> {
@@ -34,15 +34,16 @@ pub(super) async fn look(report: &mut Report, place: Place) -> Result<(), Failur
         let there = date.timestamp().as_second() as f64 + 0.5;
         report.clock("the server", there - super::database::seconds(&clock))?;
     }
-    match ask(api.get("/readyz").stream()).await {
-        Ok(_) => report.fine("readiness", "its database answers")?,
-        Err(error) => {
-            report.bad(
-                "readiness",
-                &error,
-                "run `keyauth doctor` where its database can be reached",
-            )?;
-        }
+    let readiness = ask(async {
+        let (parts, body) = api.get("/readyz").sent().await?.into_parts();
+        let said = String::from_utf8_lossy(&whole(body).await?).trim().to_owned();
+        Ok::<_, Failure>((parts.status.is_success(), said))
+    });
+    let advice = "run `keyauth doctor` where its database can be reached";
+    match readiness.await {
+        Ok((true, said)) if said == "ready" => report.fine("readiness", "its database answers")?,
+        Ok((true, said)) => report.warn("readiness", &said, advice)?,
+        Ok((false, error)) | Err(error) => report.bad("readiness", &error, advice)?,
     }
     match ask(api.get("/v1/me").value()).await {
         Ok(me) => tell_scopes(report, &me),

@@ -25,6 +25,9 @@ pub(crate) struct Audit {
 
 impl Command for Audit {
     async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
+        if self.everywhere && api.names_tenant() {
+            return Err(Failure::usage("everywhere: is there beside tenant"));
+        }
         let call = api.get("/v1/audit").asking(&self.whose)?;
         let call = call.query("everywhere", self.everywhere.then_some(true));
         self.part.show(call, form, COLUMNS).await

@@ -99,6 +99,13 @@ pub(super) fn metadata<S: Serializer>(
     given: &[Metadatum],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
+    let twice = given
+        .iter()
+        .enumerate()
+        .find(|(at, one)| given.iter().take(*at).any(|before| before.0 == one.0));
+    if let Some((_, Metadatum(name, _))) = twice {
+        return Err(serde::ser::Error::custom(format!("metadata {name} is there twice")));
+    }
     let all: Map<_, _> =
         given.iter().map(|Metadatum(name, value)| (name.clone(), value.clone())).collect();
     all.serialize(serializer)

@@ -83,7 +83,8 @@ impl Command for Verify {
         form.one(&decision, &["allowed", "code", "detail", "status", "retry_after"])?;
         match decision.get("allowed").and_then(Value::as_bool) {
             Some(true) => Ok(()),
-            _ => Err(Failure::refused("the key is not let through")),
+            Some(false) => Err(Failure::refused("the key is not let through")),
+            None => Err(Failure::failed("what answers is no management API of keyauth")),
         }
     }
 }
@@ -98,7 +99,7 @@ impl Command for Explain {
     async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
         let keys = api.post("/v1/keys");
         let call = match &self.key {
-            Some(id) => keys.at(id).and("explain").body(&self.facts)?,
+            Some(id) => keys.at_key(id)?.and("explain").body(&self.facts)?,
             None => {
                 let key = secret::ask(KEY)?;
                 keys.and("explain").body(&json!({"key": *key, "request": self.facts}))?

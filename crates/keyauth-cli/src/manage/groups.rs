@@ -46,7 +46,7 @@ pub(crate) enum Groups {
         #[command(flatten)]
         part: Part,
     },
-    /// Give an owner a subscription, or change one.
+    /// Give an owner a subscription, in the place of what it has.
     Subscribe(Subscribe),
     /// Take one away.
     Unsubscribe { group: String, owner: String },
@@ -110,9 +110,13 @@ pub(crate) struct Subscribe {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status>,
     /// The first instant it no longer does
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", required_unless_present = "endless")]
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_at: Option<String>,
+    /// It has no end
+    #[arg(long, conflicts_with = "ends_at")]
+    #[serde(skip)]
+    endless: bool,
 }
 
 impl Command for Groups {

@@ -1,7 +1,7 @@
 //! `keyauth keys import`.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::PathBuf;
 
 use axum::http::StatusCode;
@@ -9,6 +9,7 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
 
 use crate::api::Api;
 use crate::shown::{Form, lines_bar};
@@ -16,6 +17,8 @@ use crate::told::{Failure, note};
 
 /// How many are under way at once.
 const AT_ONCE: usize = 8;
+/// What a line holds at most, as a body does.
+const LONGEST: u64 = 2 * 1_024 * 1_024;
 
 /// A line is what `POST /v1/keys/import` takes: {"key": {"name": "ci", "owner": "acme"}, "hash":
 /// "$2b$..", "begins_with": "old_1a2b"}. The same line is imported once: after a failure, run it
@@ -34,31 +37,69 @@ struct Counts {
     refused: u64,
 }
 
+/// A line with its number.
+type Line = (io::Result<Vec<u8>>, u64);
+
+/// How many lines a file has. What can be read once alone, like a pipe, is not counted.
+fn count(file: &mut File) -> io::Result<u64> {
+    if !file.metadata()?.is_file() {
+        return Ok(0);
+    }
+    let mut lines = 0;
+    for line in BufReader::new(&mut *file).split(b'\n') {
+        line?;
+        lines += 1;
+    }
+    file.rewind()?;
+    Ok(lines)
+}
+
+/// Reads lines beside those that are under way, up to the end or the first that cannot be read.
+fn read(source: impl Read + Send + 'static) -> mpsc::Receiver<Line> {
+    let (sender, lines) = mpsc::channel(AT_ONCE);
+    std::thread::spawn(move || {
+        let mut source = BufReader::new(source);
+        for number in 1.. {
+            let mut line = Vec::new();
+            let read = source.by_ref().take(LONGEST + 1).read_until(b'\n', &mut line);
+            let line = match read {
+                Ok(0) => return,
+                Ok(read) if u64::try_from(read).is_ok_and(|read| read > LONGEST) => {
+                    Err(io::Error::other("it is longer than 2 MiB"))
+                }
+                Ok(_) => Ok(line),
+                Err(error) => Err(error),
+            };
+            let is_last = line.is_err();
+            if sender.blocking_send((line, number)).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    lines
+}
+
 impl Import {
     pub(super) async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
         let unread = |error: io::Error| {
             Failure::other(&format!("{} cannot be read", self.file.display()), &error)
         };
-        let (lines, count): (Box<dyn BufRead>, _) = match self.file.to_str() {
-            Some("-") => (Box::new(BufReader::new(io::stdin())), 0),
+        let (mut lines, bar) = match self.file.to_str() {
+            Some("-") => (read(io::stdin()), lines_bar(0)),
             _ => {
-                let open = || File::open(&self.file).map(BufReader::new).map_err(unread);
-                let mut count = 0;
-                for line in open()?.split(b'\n') {
-                    line.map_err(unread)?;
-                    count += 1;
-                }
-                (Box::new(open()?), count)
+                let mut file = File::open(&self.file).map_err(unread)?;
+                let bar = lines_bar(count(&mut file).map_err(unread)?);
+                (read(file), bar)
             }
         };
-        let bar = lines_bar(count);
-        let lines = lines.split(b'\n').zip(1_u64..);
-        let lines = lines.filter(|(line, _)| !line.as_ref().is_ok_and(|line| is_empty(line)));
-        let done = stream::iter(lines).map(|(line, number)| async move {
+        let lines = stream::poll_fn(move |context| lines.poll_recv(context));
+        let lines = lines.filter(|(line, _)| {
+            std::future::ready(!line.as_ref().is_ok_and(|line| line.trim_ascii().is_empty()))
+        });
+        let done = lines.map(|(line, number)| async move {
             let done = match line {
                 Ok(line) => one(api, line.trim_ascii()).await,
-                // There may be no end of them.
-                Err(error) => Err(Failure::away("it cannot be read", &error)),
+                Err(error) => Err(Failure::other("it cannot be read", &error)),
             };
             (done, number)
         });
@@ -89,10 +130,6 @@ impl Import {
             refused => Err(Failure::failed(format!("{refused} lines were refused"))),
         }
     }
-}
-
-fn is_empty(line: &[u8]) -> bool {
-    line.trim_ascii().is_empty()
 }
 
 async fn one(api: &Api, line: &[u8]) -> Result<StatusCode, Failure> {

@@ -10,7 +10,7 @@ use super::import::Import;
 use crate::api::Api;
 use crate::length;
 use crate::secret;
-use crate::shown::{Budget, Form, Limit, Metadatum};
+use crate::shown::{Budget, Form, Limit, Metadatum, plain};
 use crate::told::{Failure, note, say};
 
 /// What of a key is shown first.
@@ -260,15 +260,15 @@ impl Command for Keys {
                 return part.show(api.get(keys).asking(&which)?, form, COLUMNS).await;
             }
             Self::Delete { key } => {
-                api.delete(keys).at(&key).done().await?;
+                api.delete(keys).at_key(&key)?.done().await?;
                 return form.sentence(&format!("the key {key} is gone"));
             }
-            Self::Show { key } => api.get(keys).at(&key),
-            Self::Enable { key } => api.post(keys).at(&key).and("enable"),
-            Self::Disable { key } => api.post(keys).at(&key).and("disable"),
+            Self::Show { key } => api.get(keys).at_key(&key)?,
+            Self::Enable { key } => api.post(keys).at_key(&key)?.and("enable"),
+            Self::Disable { key } => api.post(keys).at_key(&key)?.and("disable"),
             Self::Update(update) => {
                 let body = change(&update, &update.clear)?;
-                api.patch(keys).at(&update.key).body(&body)?
+                api.patch(keys).at_key(&update.key)?.body(&body)?
             }
         };
         form.one(&key.value().await?, FIRST)
@@ -292,7 +292,8 @@ impl Rotate {
             false => None,
         };
         let rotation = Rotation { grace: self.grace, custom_key };
-        let call = api.post("/v1/keys").at(&self.key).and("rotate").named(self.idempotency_key);
+        let call =
+            api.post("/v1/keys").at_key(&self.key)?.and("rotate").named(self.idempotency_key);
         issued(&call.body(&rotation)?.value().await?, form)
     }
 }
@@ -302,13 +303,19 @@ fn issued(answer: &Value, form: Form) -> Result<(), Failure> {
     if form.is_json() {
         return form.one(answer, &[]);
     }
-    let named = |field| answer.pointer(field).and_then(Value::as_str).unwrap_or_default();
+    let named = |field| plain(answer.pointer(field).and_then(Value::as_str).unwrap_or_default());
     let (id, owner) = (named("/key/id"), named("/key/owner"));
     match answer.get("secret").and_then(Value::as_str) {
-        Some(secret) => {
+        Some(secret) if secret.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            // First, since it cannot be had again.
+            say(format!("{secret}\n").as_bytes()).map_err(|failure| {
+                let lost = format!("key {id} of {owner} was given a text that nobody has read");
+                failure.at(&format!("{lost}; `keyauth keys rotate` makes another"))
+            })?;
             note(&format!("key {id} of {owner}; its text is shown this once"));
-            say(format!("{secret}\n").as_bytes())
+            Ok(())
         }
+        Some(_) => Err(Failure::failed("what answers is no management API of keyauth")),
         None => {
             let message = format!(
                 "key {id} of {owner}: the request was done before, and its text cannot be had again; \
@@ -321,7 +328,7 @@ fn issued(answer: &Value, form: Form) -> Result<(), Failure> {
 
 impl Revoke {
     async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
-        let call = api.post("/v1/keys").at(&self.key).and("revoke");
+        let call = api.post("/v1/keys").at_key(&self.key)?.and("revoke");
         let answer = call.query("wait", (!self.no_wait).then_some(self.wait)).value().await?;
         match form.is_json() {
             true => form.one(&answer, &[])?,
@@ -332,7 +339,8 @@ impl Revoke {
                 form.one(&reached.into_iter().collect(), &["complete"])?;
             }
         }
-        if answer.get("complete").and_then(Value::as_bool) == Some(false) {
+        let complete = answer.get("complete").and_then(Value::as_bool);
+        if !self.no_wait && complete != Some(true) {
             return Err(Failure::failed(
                 "the key is revoked, and instances have not said yet that they refuse it: see \
                  `missing`; one that was ended without notice counts until its lease ends",

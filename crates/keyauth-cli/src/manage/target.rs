@@ -43,11 +43,19 @@ impl AskedServer {
     /// Where it is, unless a database is meant as well: then one of the two would be changed, and
     /// nobody could tell which.
     pub(crate) fn place(&self, store: &StoreOptions) -> Result<Option<Place>, Failure> {
-        let Some(url) = &self.server else { return Ok(None) };
-        if store.names_database() {
+        let Some(url) = &self.server else {
+            if self.key_file.is_some() || self.allow_http {
+                return Err(Failure::usage(
+                    "server: is missing, and there is a key for it; name it with --server, or take \
+                     away --key-file or KEYAUTH_KEY_FILE, and --allow-http",
+                ));
+            }
+            return Ok(None);
+        };
+        if store.names_database()? {
             return Err(Failure::usage(
                 "server: is there beside database; take away --server or KEYAUTH_SERVER, or \
-                 --database or KEYAUTH_DATABASE",
+                 --database, KEYAUTH_DATABASE or what the file of --config says of it",
             ));
         }
         Place::read(url, self.allow_http, || self.key()).map(Some)
@@ -59,7 +67,7 @@ impl AskedServer {
             return secret::in_file("key-file", file);
         }
         match std::env::var("KEYAUTH_KEY") {
-            Ok(key) if !key.is_empty() => Ok(key.into()),
+            Ok(key) if !key.trim().is_empty() => Ok(key.trim().to_owned().into()),
             _ => secret::ask_person(WHAT)?.ok_or_else(|| {
                 Failure::usage(format!("{WHAT}: name it with --key-file or KEYAUTH_KEY"))
             }),

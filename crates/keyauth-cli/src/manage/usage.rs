@@ -2,17 +2,18 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use super::Command;
 use super::whose::Whose;
 use crate::api::{Api, cut_off};
-use crate::shown::{Form, bytes_bar};
+use crate::shown::{Form, bytes_bar, plain};
 use crate::told::{Failure, note, say};
 
 #[derive(Debug, Subcommand)]
@@ -122,7 +123,8 @@ impl Show {
             return form.one(&usage, &[]);
         }
         let text = |name| usage.get(name).and_then(Value::as_str).unwrap_or_default();
-        say(format!("from {} to {}\n\n", text("from"), text("to")).as_bytes())?;
+        let (from, to) = (plain(text("from")), plain(text("to")));
+        say(format!("from {from} to {to}\n\n").as_bytes())?;
         let lines = usage.get("lines").and_then(Value::as_array);
         let mut columns = SUMS.to_vec();
         if let Some(line) = lines.and_then(|lines| lines.first()) {
@@ -148,18 +150,21 @@ impl Show {
 
 impl Export {
     async fn run(self, api: &Api) -> Result<(), Failure> {
-        let file = self.output.as_ref().map(|path| {
-            File::create_new(path).map_err(|error| {
-                Failure::other(&format!("{} cannot be written", path.display()), &error)
-            })
-        });
-        let mut file = file.transpose()?;
-        let written = self.write(api, file.as_mut()).await;
-        if let (Err(_), Some(path)) = (&written, &self.output) {
-            // A part must not be taken for the whole.
-            let _ = std::fs::remove_file(path);
+        let Some(path) = &self.output else { return self.write(api, None).await };
+        let unwritten = |error: &std::io::Error| {
+            Failure::other(&format!("{} cannot be written", path.display()), error)
+        };
+        if path.symlink_metadata().is_ok() {
+            return Err(unwritten(&std::io::ErrorKind::AlreadyExists.into()));
         }
-        written
+        // A part must not be taken for the whole, whoever ends this on the way.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        let part = NamedTempFile::with_prefix_in("keyauth-export", folder);
+        // What it says of itself is the name of a file that is nobody's.
+        let mut part = part.map_err(|error| unwritten(&error.kind().into()))?;
+        self.write(api, Some(part.as_file_mut())).await?;
+        part.persist_noclobber(path).map(drop).map_err(|error| unwritten(&error.error))
     }
 
     async fn write(&self, api: &Api, mut file: Option<&mut File>) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::admin_key::make_first;
 use crate::database::Database;
 use crate::settings::Settings;
+use crate::signal::stop_signal;
 use crate::told::{Failure, say};
 use assembled::Assembled;
 
@@ -89,21 +90,4 @@ where
         served = ending => served,
         () = again => Err(Failure::failed("ended before requests under way were")),
     }
-}
-
-/// Ends with Ctrl-C, or with what process managers send.
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = interrupt.await;
 }

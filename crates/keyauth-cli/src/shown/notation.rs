@@ -72,8 +72,13 @@ impl FromStr for Metadatum {
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
-        let json = serde_json::from_str(value);
-        Ok(Self(name.to_owned(), json.unwrap_or_else(|_| value.into())))
+        let json = serde_json::from_str::<Value>(value).ok();
+        // A number that would be another one is no number.
+        let same = |json: &Value| {
+            json.as_number().is_none_or(|number| number.to_string().as_str() == value)
+        };
+        let json = json.filter(same);
+        Ok(Self(name.to_owned(), json.unwrap_or_else(|| value.into())))
     }
 }
 
@@ -149,5 +154,13 @@ mod tests {
         assert!("team".parse::<Metadatum>().is_err());
         let Metadatum(name, value) = "a=[1]=".parse().expect("text");
         assert_eq!((name.as_str(), value), ("a", Value::from("[1]=")));
+        for (text, value) in [
+            ("n=7", Value::from(7)),
+            ("n=12345e6", Value::from("12345e6")),
+            ("n={\"a\": [true]}", serde_json::json!({"a": [true]})),
+            ("n=", Value::from("")),
+        ] {
+            assert_eq!(text.parse::<Metadatum>().expect(text).1, value, "{text}");
+        }
     }
 }

@@ -15,8 +15,8 @@ fn on_a_file() {
     let cli = Cli::new(folder.path(), &[("USER", "ada")]);
     everything(&cli);
     let actors = cli.json(&["audit", "--all"]);
-    let known = ["cli:ada".into(), Value::Null];
-    assert!(actors.iter().all(|entry| known.contains(&entry["actor"])), "{actors:?}");
+    assert!(actors.len() > 20, "{actors:?}");
+    assert!(actors.iter().all(|entry| entry["actor"] == "cli:ada"), "{actors:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,6 +171,9 @@ fn everything(cli: &Cli) {
     assert_eq!(cli.run(&["keys", "show", &id]).code, 1);
 
     cli.done(&["groups", "create", "silver", "--kind", "subscription"]);
+    let unsaid = cli.run(&["groups", "subscribe", "silver", "acme"]);
+    assert_eq!(unsaid.code, 2, "an end is not forgotten: {unsaid:?}");
+    cli.done(&["groups", "subscribe", "silver", "acme", "--endless"]);
     cli.done(&["groups", "subscribe", "silver", "acme", "--ends-at", "2030-01-01T00:00:00Z"]);
     assert_eq!(cli.json(&["groups", "subscriptions", "silver"])[0]["owner"], "acme");
     cli.done(&["groups", "unsubscribe", "silver", "acme"]);
@@ -192,9 +195,10 @@ fn everything(cli: &Cli) {
     assert!(entries.iter().any(|entry| entry["what"] == "key"), "{entries:?}");
 }
 
-/// Sent again they are not taken over again, and what is refused is named by its line.
-#[test]
-fn keys_of_others_are_taken_over_once() {
+/// Sent again they are not taken over again, what is refused is named by its line, and servers
+/// recognise them.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_others_are_taken_over_once() {
     let folder = tempfile::tempdir().expect("a folder");
     assert!(run(folder.path(), &["migrate"]).status.success());
     let cli = Cli::new(folder.path(), &[("KEYAUTH_IMPORTED_KEYS", "yes")]);
@@ -215,14 +219,26 @@ fn keys_of_others_are_taken_over_once() {
         assert!(all.err.contains(told), "{told}: {all:?}");
     }
     assert_eq!(all.out, "imported  150\nbefore    300\nrefused   2\n");
-    let folder = cli.run(&["keys", "import", "."]);
-    assert!(folder.code == 1 && folder.err.contains("cannot be read"), "{folder:?}");
+    let nothing = cli.run(&["keys", "import", "."]);
+    assert!(nothing.code == 1 && nothing.err.contains("cannot be read"), "{nothing:?}");
     assert!(all.err.contains("key.nam") && !all.err.contains("secret"), "{all:?}");
-    assert_eq!(cli.run_with(&["verify"], "other_00000450").code, 0);
-    assert_eq!(cli.run_with(&["verify"], "other_00000451").code, 5);
+    // By other settings it would be digested otherwise, for good; so there is no answer here.
+    for command in [&["verify"][..], &["explain"]] {
+        assert_eq!(cli.run_with(command, "other_00000450").code, 3);
+    }
+    let pipe = cli.run_with(&["keys", "import", "/dev/stdin"], &lines.concat());
+    assert_eq!(pipe.out, "imported  0\nbefore    450\nrefused   2\n", "{pipe:?}");
+    assert!(run(folder.path(), &["admin-key"]).status.success());
+    let accept = ["--imported-keys"];
+    let server = Server::start(folder.path(), &accept).await;
+    let url = format!("http://{}", server.address());
+    let asked = [("KEYAUTH_SERVER", url.as_str()), ("KEYAUTH_KEY_FILE", "keyauth-admin.key")];
+    let by_server = Cli::new(folder.path(), &asked);
+    assert_eq!(by_server.run_with(&["verify"], "other_00000450").code, 0);
+    assert_eq!(by_server.run_with(&["verify"], "other_00000451").code, 5);
 
     // Longer than a page, and no longer than asked for.
-    assert_eq!(cli.json(&["keys", "list", "--all"]).len(), 450);
+    assert_eq!(cli.json(&["keys", "list", "--all"]).len(), 451);
     let some = cli.run(&["keys", "list", "--limit", "210", "--order", "newest", "--json"]);
     assert_eq!(some.out.lines().count(), 210);
     assert!(some.err.contains("there are more"), "{some:?}");
@@ -286,4 +302,42 @@ async fn a_redirect_does_not_get_the_key() {
     assert!(answering.await.expect("asked").contains("Bearer sk_one"));
     let asked = tokio::time::timeout(std::time::Duration::from_millis(200), second.accept()).await;
     assert!(asked.is_err(), "the other one was asked");
+}
+
+/// Whatever stands on the way does not get the key in the clear, and what cannot be written to takes
+/// nothing with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_shell_can_do_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    proxy.set_nonblocking(true).expect("set");
+    let by_proxy = format!("http://{}", proxy.local_addr().expect("an address"));
+    let server = Server::start(folder.path(), &[]).await;
+    let url = format!("http://{}", server.address());
+    let variables = [
+        ("KEYAUTH_SERVER", url.as_str()),
+        ("KEYAUTH_KEY_FILE", "keyauth-admin.key"),
+        ("http_proxy", &by_proxy),
+        ("ALL_PROXY", &by_proxy),
+    ];
+    let cli = Cli::new(folder.path(), &variables);
+    let (id, _) = cli.create(&["ci"]);
+    assert!(proxy.accept().is_err(), "the proxy was asked");
+
+    // A full disk behind standard error.
+    let script = format!("exec {} keys rotate {id} 2>/dev/full", env!("CARGO_BIN_EXE_keyauth"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]).current_dir(folder.path()).envs(variables);
+    let said = shell.output().expect("it ends");
+    let text = String::from_utf8(said.stdout).expect("text");
+    assert!(said.status.success() && text.starts_with("sk_"), "{text}");
+    assert_eq!(cli.run_with(&["verify"], &text).code, 0);
+    // And behind standard output: who cannot have read it is told so.
+    let script = format!("exec {} keys rotate {id} >/dev/full", env!("CARGO_BIN_EXE_keyauth"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]).current_dir(folder.path()).envs(variables);
+    let said = shell.output().expect("it ends");
+    let error = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(1), "{error}");
+    assert!(error.contains("nobody has read") && error.contains("keys rotate"), "{error}");
 }

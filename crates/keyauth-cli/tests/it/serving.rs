@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use keyauth_testkit::{PostgresDatabase, RedisKeyspace};
 use serde_json::Value;
 
-use crate::server::{Server, run};
+use crate::server::{Server, run, run_with};
 
 fn first_key(folder: &std::path::Path) -> String {
     let key = fs::read_to_string(folder.join("keyauth-admin.key")).expect("it was written");
@@ -57,12 +57,11 @@ async fn a_key_is_not_written_over_a_file() {
     assert_eq!(server.get("/v1/me", &first_key(folder.path())).await.status, 200);
 }
 
-/// Where the first one is lost; and a start that was ended before it wrote is made good.
+/// Where the first one is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_can_be_made_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("keyauth-admin.key");
-    fs::write(&file, "").expect("written");
     let server = Server::start(folder.path(), &[]).await;
     let first = first_key(folder.path());
     let taken = run(folder.path(), &["admin-key"]);
@@ -75,6 +74,33 @@ async fn an_administrator_can_be_made_anew() {
     for key in [first, another] {
         assert_eq!(server.get("/v1/audit?everywhere=true", &key).await.status, 200);
     }
+    fs::remove_file(&file).expect("removed");
+    assert_eq!(left(folder.path()), 0, "nothing is left beside it");
+}
+
+/// How many files have a part of the name of the administrator's key.
+fn left(folder: &std::path::Path) -> usize {
+    let files = fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file"));
+    files.filter(|file| file.file_name().to_string_lossy().starts_with("keyauth-admin")).count()
+}
+
+/// Of several that write the same file at once one does, and the others leave no key behind.
+#[test]
+fn one_of_several_writes_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(run(folder.path(), &["migrate"]).status.success());
+    let codes: Vec<_> = std::thread::scope(|scope| {
+        let begun: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| run(folder.path(), &["admin-key"]))).collect();
+        begun.into_iter().map(|one| one.join().expect("ended").status.code()).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 1, "{codes:?}");
+    let listed = run(folder.path(), &["keys", "list", "--json"]);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout).lines().count(), 1, "{listed:?}");
+    assert_eq!(left(folder.path()), 1);
+    let text = first_key(folder.path());
+    let verified = run_with(folder.path(), &["verify"], &[], &text);
+    assert!(verified.status.success(), "{verified:?}");
 }
 
 /// Flags count before variables, these before a file, and that before defaults.
