@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::api::Call;
-use crate::shown::{Form, Metadatum};
+use crate::shown::{Budget, Form, Limit, Metadatum};
 use crate::told::Failure;
 
 /// Whether something works.
@@ -14,6 +14,19 @@ use crate::told::Failure;
 pub(super) enum Status {
     Active,
     Inactive,
+}
+
+/// How often something may be used, and for how much.
+#[derive(Args, Debug, Serialize)]
+pub(crate) struct Bounds {
+    /// How often: NAME:COUNT/WINDOW, like calls:100/1m; after commas burst=, unit=, per=, zone=
+    #[arg(long = "rate-limit", value_name = "LIMIT")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    limits: Vec<Limit>,
+    /// For how much: NAME:AMOUNT/WINDOW, like spend:50/month; after commas mode=, per=, zone=
+    #[arg(long = "budget", value_name = "BUDGET")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<Budget>,
 }
 
 /// How much of a list is shown.

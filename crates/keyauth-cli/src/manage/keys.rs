@@ -5,12 +5,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Command;
-use super::changes::{Part, change, metadata};
+use super::changes::{Bounds, Part, change, metadata};
 use super::import::Import;
 use crate::api::Api;
 use crate::length;
 use crate::secret;
-use crate::shown::{Budget, Form, Limit, Metadatum, plain};
+use crate::shown::{Form, Metadatum, plain};
 use crate::told::{Failure, note, say};
 
 /// What of a key is shown first.
@@ -64,14 +64,9 @@ struct Terms {
     #[arg(long = "resource", value_name = "RESOURCE", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     resources: Vec<String>,
-    /// How often: NAME:COUNT/WINDOW, like calls:100/1m; after commas burst=, unit=, per=, zone=
-    #[arg(long = "rate-limit", value_name = "LIMIT")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    limits: Vec<Limit>,
-    /// For how much: NAME:AMOUNT/WINDOW, like spend:50/month; after commas mode=, per=, zone=
-    #[arg(long = "budget", value_name = "BUDGET")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    budgets: Vec<Budget>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    bounds: Bounds,
     /// What the application wants to know of it: NAME=VALUE, in JSON or text
     #[arg(long, value_name = "NAME=VALUE")]
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "metadata")]

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use zeroize::Zeroizing;
 
 use crate::api::Place;
@@ -24,6 +25,40 @@ pub(crate) struct AskedServer {
     /// Send the key to another machine without TLS
     #[arg(long, global = true, help_heading = HEADING)]
     allow_http: bool,
+    #[command(flatten)]
+    typed: Typed,
+}
+
+/// What stands on the command line itself, and counts before what is set around it.
+#[derive(Clone, Copy, Debug)]
+struct Typed {
+    server: bool,
+    key_file: bool,
+    database: bool,
+}
+
+impl FromArgMatches for Typed {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let database = typed("database") || typed("config");
+        Ok(Self { server: typed("server"), key_file: typed("key_file"), database })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// It has no arguments of its own.
+impl Args for Typed {
+    fn augment_args(command: Command) -> Command {
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        command
+    }
 }
 
 /// A store that is at hand, or a server.
@@ -40,23 +75,29 @@ pub(crate) struct Target {
 }
 
 impl AskedServer {
-    /// Where it is, unless a database is meant as well: then one of the two would be changed, and
+    /// Where it is, unless a database is meant. Where both are alike, one of them would be changed and
     /// nobody could tell which.
     pub(crate) fn place(&self, store: &StoreOptions) -> Result<Option<Place>, Failure> {
+        let Typed { server, key_file, database } = self.typed;
         let Some(url) = &self.server else {
-            if self.key_file.is_some() || self.allow_http {
+            if key_file || self.allow_http {
                 return Err(Failure::usage(
                     "server: is missing, and there is a key for it; name it with --server, or take \
-                     away --key-file or KEYAUTH_KEY_FILE, and --allow-http",
+                     away --key-file and --allow-http",
                 ));
             }
             return Ok(None);
         };
         if store.names_database()? {
-            return Err(Failure::usage(
-                "server: is there beside database; take away --server or KEYAUTH_SERVER, or \
-                 --database, KEYAUTH_DATABASE or what the file of --config says of it",
-            ));
+            if database && !server {
+                return Ok(None);
+            }
+            if server == database {
+                return Err(Failure::usage(
+                    "server: is there beside database; take away --server or KEYAUTH_SERVER, or \
+                     --database, KEYAUTH_DATABASE or what the file of --config says of it",
+                ));
+            }
         }
         Place::read(url, self.allow_http, || self.key()).map(Some)
     }

@@ -4,9 +4,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::Command;
-use super::changes::{Part, Status, change, create};
+use super::changes::{Bounds, Part, Status, change, create};
 use crate::api::Api;
-use crate::shown::{Budget, Form, Limit};
+use crate::shown::Form;
 use crate::told::Failure;
 
 const FIRST: &[&str] = &["id", "status"];
@@ -49,14 +49,9 @@ pub(crate) struct Terms {
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_keys_per_owner: Option<u32>,
-    /// How often: NAME:COUNT/WINDOW, like calls:100/1m; after commas burst=, unit=, per=, zone=
-    #[arg(long = "rate-limit", value_name = "LIMIT")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    limits: Vec<Limit>,
-    /// For how much: NAME:AMOUNT/WINDOW, like spend:50/month; after commas mode=, per=, zone=
-    #[arg(long = "budget", value_name = "BUDGET")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    budgets: Vec<Budget>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    bounds: Bounds,
 }
 
 #[derive(Args, Debug)]

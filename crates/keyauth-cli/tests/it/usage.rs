@@ -136,6 +136,16 @@ fn errors_are_as_they_were() {
     }
     snapshot("errors", &all);
     assert!(!folder.path().join("none.db").exists());
+    // What is typed counts before what is set.
+    let set = [("KEYAUTH_SERVER", "http://127.0.0.1:9"), ("KEYAUTH_KEY", "sk_none")];
+    let typed = ["keys", "list", "--database", "sqlite://keyauth.db"];
+    assert_eq!(run_with(folder.path(), &typed, &set, "").status.code(), Some(0));
+    assert_eq!(run_with(folder.path(), &["keys", "list"], &set, "").status.code(), Some(3));
+    let set = [("KEYAUTH_DATABASE", "sqlite://keyauth.db"), ("KEYAUTH_KEY", "sk_none")];
+    let typed = ["keys", "list", "--server", "http://127.0.0.1:9"];
+    assert_eq!(run_with(folder.path(), &typed, &set, "").status.code(), Some(3));
+    let both = [set[0], ("KEYAUTH_SERVER", "http://127.0.0.1:9")];
+    assert_eq!(run_with(folder.path(), &["keys", "list"], &both, "").status.code(), Some(2));
 }
 
 #[test]
