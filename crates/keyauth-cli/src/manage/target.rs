@@ -14,6 +14,9 @@ use crate::told::Failure;
 /// A server that is asked, where one is named.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AskedServer {
+    /// Before the others, each of which is taken out of what was found.
+    #[command(flatten)]
+    typed: Typed,
     /// A server whose management API is asked, by HTTP or HTTPS; without one, the database is opened
     /// here
     #[arg(long, env = "KEYAUTH_SERVER", value_name = "URL", global = true, help_heading = HEADING)]
@@ -25,8 +28,6 @@ pub(crate) struct AskedServer {
     /// Send the key to another machine without TLS
     #[arg(long, global = true, help_heading = HEADING)]
     allow_http: bool,
-    #[command(flatten)]
-    typed: Typed,
 }
 
 /// What stands on the command line itself, and counts before what is set around it.
