@@ -137,11 +137,20 @@ impl Database {
     }
 }
 
+/// Whether the server has said no, and will say so again: who asks, the database or its rights (classes
+/// 28, 3D and 42 of SQLSTATE).
+fn is_refused(error: &keyauth_postgres::OpenError) -> bool {
+    let source = std::error::Error::source(error).and_then(|error| error.downcast_ref());
+    let code = source.and_then(|error: &sqlx::Error| error.as_database_error()?.code());
+    code.is_some_and(|code| ["28", "3D", "42"].iter().any(|class| code.starts_with(class)))
+}
+
 /// Asking again helps only where nobody has answered.
 pub(crate) fn away(error: &keyauth_postgres::OpenError) -> Failure {
     const MESSAGE: &str = "the database cannot be used";
     match error.kind() {
         PostgresErrorKind::NewerSchema { .. } => Failure::other(MESSAGE, error),
+        _ if is_refused(error) => Failure::other(MESSAGE, error),
         _ => Failure::away(MESSAGE, error),
     }
 }

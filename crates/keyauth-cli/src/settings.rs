@@ -12,6 +12,7 @@ use keyauth_core::{InvalidInput, KeyPrefix, Keyring, Pepper};
 use keyauth_tower::{ClientAddress, ForwardingHeader};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
 
 use crate::database::Place;
@@ -174,7 +175,15 @@ impl StoreOptions {
         if self.imported_keys == Some(true) {
             keyring = keyring.with_imported_keys();
         }
-        let log = EnvFilter::builder().parse(self.log.as_deref().unwrap_or("info"));
+        let log = self.log.as_deref().unwrap_or("info");
+        // A word by itself would be taken for the only target to log.
+        let is_word = log.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if is_word && log.parse::<LevelFilter>().is_err() {
+            let message = "log: must be off, error, warn, info, debug or trace, or targets with them, \
+                           like info,sqlx=warn";
+            return Err(Failure::usage(message));
+        }
+        let log = EnvFilter::builder().parse(log);
         Ok(StoreSettings {
             database,
             keyring,
@@ -198,18 +207,19 @@ impl ServerOptions {
     }
 
     fn read(self, store: StoreSettings) -> Result<Settings, Failure> {
-        let address = if self.proxy.is_empty() {
-            ClientAddress::peer()
-        } else {
-            let header = match self.forwarding_header.as_deref() {
-                None | Some("x-forwarded-for") => ForwardingHeader::XForwardedFor,
-                Some("forwarded") => ForwardingHeader::Forwarded,
-                Some(_) => {
-                    let message = "forwarding-header: must be x-forwarded-for or forwarded";
-                    return Err(Failure::usage(message));
-                }
-            };
-            ClientAddress::behind(header, &self.proxy).map_err(|error| named("proxy", &error))?
+        let header = match self.forwarding_header.as_deref() {
+            None | Some("x-forwarded-for") => ForwardingHeader::XForwardedFor,
+            Some("forwarded") => ForwardingHeader::Forwarded,
+            Some(_) => {
+                let message = "forwarding-header: must be x-forwarded-for or forwarded";
+                return Err(Failure::usage(message));
+            }
+        };
+        let address = match self.proxy.as_slice() {
+            [] => ClientAddress::peer(),
+            proxies => {
+                ClientAddress::behind(header, proxies).map_err(|error| named("proxy", &error))?
+            }
         };
         let drain = self.drain.as_deref().map(|text| length("drain", text)).transpose()?;
         let keep_calls = self.keep_calls.as_deref().map(|text| length("keep-calls", text));
@@ -219,7 +229,9 @@ impl ServerOptions {
         }
         let redis = self.redis.map(|url| {
             let pool = Config::from_url(url).create_pool(Some(Runtime::Tokio1));
-            pool.map_err(|error| Failure::usage(format!("redis: {error}")))
+            pool.map_err(|_| {
+                Failure::usage("redis: must be redis://HOST:PORT or rediss://HOST:PORT")
+            })
         });
         Ok(Settings {
             store,
@@ -271,7 +283,8 @@ fn in_file(file: &Path) -> Result<(StoreOptions, ServerOptions), Failure> {
         |error: toml::de::Error| wrong(&format!("line {}: {}", line(&error), error.message()));
     let names: toml::Table = toml::from_str(&text).map_err(unread)?;
     let known = Options::augment_args(clap::Command::new("keyauth"));
-    let known: Vec<_> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let known = known.get_arguments().filter_map(clap::Arg::get_long);
+    let known: Vec<_> = known.filter(|name| *name != "config").collect();
     if let Some(name) = names.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(wrong(&format!("{name} is unknown; there are {}", known.join(", "))));
     }

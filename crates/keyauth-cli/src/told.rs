@@ -87,6 +87,14 @@ impl Failure {
         matches!(self.kind, Kind::Denied | Kind::Usage)
     }
 
+    /// Says what else may help, where nobody could say.
+    pub(crate) fn or(self, hint: &str) -> Self {
+        match self.kind {
+            Kind::NoAnswer => Self { message: format!("{} {hint}", self.message), ..self },
+            _ => self,
+        }
+    }
+
     /// Says where it was.
     pub(crate) fn at(self, place: &str) -> Self {
         Self { message: format!("{place}: {}", self.message), ..self }

@@ -187,7 +187,7 @@ fn look_at_peppers(
     used: &[(Option<u16>, u64)],
 ) -> Result<(), Failure> {
     let told = |(pepper, secrets): &(Option<u16>, u64)| match pepper {
-        Some(number) => format!("{secrets} secrets under pepper {number}"),
+        Some(number) => format!("{secrets} under pepper {number}"),
         None => format!("{secrets} without one"),
     };
     let unknown: Vec<_> =
@@ -202,7 +202,7 @@ fn look_at_peppers(
     }
     let all: Vec<_> = used.iter().map(told).collect();
     let all = if all.is_empty() {
-        "none has secrets; imported keys have none before they are presented".to_owned()
+        "no key has a secret yet; imported keys have none before they are presented".to_owned()
     } else {
         all.join(", ")
     };

@@ -30,9 +30,9 @@ pub(super) async fn look(report: &mut Report, place: Place) -> Result<(), Failur
     }
     let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
     if let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
-        // It has whole seconds, and is on average half of one old.
-        let there = date.timestamp().as_second() as f64 + 0.5;
-        report.clock("the server", there - super::database::seconds(&clock))?;
+        // It has whole seconds, and the last one may have just begun or ended.
+        let ahead = date.timestamp().as_second() as f64 + 0.5 - super::database::seconds(&clock);
+        report.clock("the server", if ahead.abs() < 1.0 { 0.0 } else { ahead })?;
     }
     let readiness = ask(async {
         let (parts, body) = api.get("/readyz").sent().await?.into_parts();

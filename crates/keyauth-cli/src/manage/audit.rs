@@ -1,6 +1,7 @@
 //! `keyauth audit`.
 
 use clap::Args;
+use serde_json::Value;
 
 use super::Command;
 use super::changes::Part;
@@ -9,9 +10,10 @@ use crate::api::Api;
 use crate::shown::Form;
 use crate::told::Failure;
 
-const COLUMNS: &[&str] = &["at", "actor", "action", "what", "key", "owner", "group", "tenant"];
+const COLUMNS: &[&str] =
+    &["at", "actor", "action", "what", "change", "key", "owner", "group", "tenant"];
 
-/// What was before and after each change is shown with --json.
+/// All that was before and after each change is shown with --json.
 #[derive(Args, Debug)]
 pub(crate) struct Audit {
     #[command(flatten)]
@@ -30,6 +32,30 @@ impl Command for Audit {
         }
         let call = api.get("/v1/audit").asking(&self.whose)?;
         let call = call.query("everywhere", self.everywhere.then_some(true));
-        self.part.show(call, form, COLUMNS).await
+        let told = |mut entry: Value| {
+            let change = changed(&entry).into();
+            if let Some(shown) = entry.as_object_mut().filter(|_| !form.is_json()) {
+                shown.insert("change".into(), change);
+            }
+            entry
+        };
+        self.part.show_as(call, form, COLUMNS, told).await
     }
+}
+
+/// What short fields have become.
+fn changed(entry: &Value) -> String {
+    const LONG: usize = 40;
+
+    let before = |name: &str| entry.get("before")?.get(name);
+    let fields = entry.get("after").and_then(Value::as_object).into_iter().flatten();
+    let fields = fields.filter(|(name, now)| before(name).is_some_and(|then| then != *now));
+    let told = fields.map(|(name, now)| match now.as_str() {
+        // Stores write instants down in ways of their own.
+        _ if name.ends_with("_at") => name.clone(),
+        Some(now) if now.len() <= LONG => format!("{name}={now}"),
+        None if now.is_null() || now.is_boolean() || now.is_number() => format!("{name}={now}"),
+        _ => name.clone(),
+    });
+    told.collect::<Vec<_>>().join(", ")
 }

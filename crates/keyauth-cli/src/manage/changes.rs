@@ -48,11 +48,23 @@ impl Part {
         form: Form,
         columns: &[&str],
     ) -> Result<(), Failure> {
+        self.show_as(list, form, columns, |item| item).await
+    }
+
+    /// The same, each thing as it is made of what was answered.
+    pub(super) async fn show_as(
+        self,
+        list: Call<'_>,
+        form: Form,
+        columns: &[&str],
+        made: impl Fn(Value) -> Value,
+    ) -> Result<(), Failure> {
         if self.limit == 0 && !self.all {
             return Err(Failure::usage("limit: must be at least 1"));
         }
         let mut is_first = true;
         let page = |items: Vec<Value>| {
+            let items: Vec<_> = items.into_iter().map(&made).collect();
             let shown = form.some(&items, columns, is_first);
             is_first = false;
             shown

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Command;
-use crate::api::Api;
+use crate::api::{Api, Call};
 use crate::secret;
 use crate::shown::Form;
 use crate::told::{Failure, say};
@@ -74,7 +74,7 @@ impl Command for Verify {
         let key = secret::ask(KEY)?;
         let charge = self.charge.map(|amount| json!({"amount": amount}));
         let asked = Presented { key: &key, facts: &self.facts, cost: self.cost, charge };
-        let mut decision = api.post("/v1/keys/verify").body(&asked)?.value().await?;
+        let mut decision = judged(api.post("/v1/keys/verify").body(&asked)?, api).await?;
         if !form.is_json()
             && let Some(key) = decision.get_mut("key")
         {
@@ -87,6 +87,14 @@ impl Command for Verify {
             None => Err(Failure::failed("what answers is no management API of keyauth")),
         }
     }
+}
+
+/// What is asked about a key that was presented.
+async fn judged(call: Call<'_>, api: &Api) -> Result<Value, Failure> {
+    call.value().await.map_err(|failure| match api.counts_limits() {
+        true => failure,
+        false => failure.or("An imported key is recognised by servers: name one with --server."),
+    })
 }
 
 /// As much of a key as tells which one it is.
@@ -105,7 +113,7 @@ impl Command for Explain {
                 keys.and("explain").body(&json!({"key": *key, "request": self.facts}))?
             }
         };
-        let mut explanation = call.value().await?;
+        let mut explanation = judged(call, api).await?;
         if form.is_json() {
             return form.one(&explanation, &[]);
         }

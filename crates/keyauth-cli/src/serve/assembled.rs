@@ -25,6 +25,10 @@ pub(super) struct Assembled {
     pub(super) background: Background,
 }
 
+/// What a browser is told.
+const WHERE: &str = "keyauth: the management API is under /v1, and described by /v1/openapi.json; \
+                     proxies ask /auth\n";
+
 /// Forgets what is too old to be told: also where nobody asks.
 async fn keep_up(metrics: PrometheusHandle, mut stopped: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(5));
@@ -84,10 +88,13 @@ impl Assembled {
         let metrics = PrometheusBuilder::new().install_recorder();
         let metrics = metrics.map_err(|error| Failure::other("no metrics can be kept", &error))?;
         tokio::spawn(keep_up(metrics.clone(), stopped.clone()));
+        let health = Health::new(store, stopped);
+        tokio::spawn(health::keep_asking(health.clone()));
         let app = Router::new()
+            .route("/", get(|| async { WHERE }))
             .merge(api.into_router())
             .merge(ForwardAuth::new(layer()).into_router())
-            .merge(health::router(Health::new(store, stopped)))
+            .merge(health::router(health))
             .route("/metrics", get(move || async move { metrics.render() }))
             .fallback(|| async { keyauth_admin::ApiError::NotFound });
         Ok(Self { app, background })

@@ -57,6 +57,17 @@ impl Health {
     }
 }
 
+impl Health {
+    /// Whether the store does, now.
+    async fn answers(&self) -> bool {
+        let answers = (self.ask)().await;
+        if answers {
+            self.answered.fetch_max(millis(&*self.clock), Ordering::Relaxed);
+        }
+        answers
+    }
+}
+
 fn millis(clock: &dyn Clock) -> u64 {
     clock.uptime().as_millis().try_into().unwrap_or(u64::MAX)
 }
@@ -71,11 +82,29 @@ pub(super) fn router(health: Health) -> Router {
         .with_state(health)
 }
 
+/// Goes on asking, so that whoever asks for the first time is told how it stands.
+pub(super) async fn keep_asking(health: Health) {
+    let mut stopped = health.stopped.clone();
+    let asking = async {
+        let mut ticks = tokio::time::interval(GRACE / 6);
+        loop {
+            ticks.tick().await;
+            health.answers().await;
+        }
+    };
+    let stopped = async {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    tokio::select! {
+        () = asking => {}
+        () = stopped => {}
+    }
+}
+
 async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
     if *health.stopped.borrow() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-    } else if (health.ask)().await {
-        health.answered.fetch_max(millis(&*health.clock), Ordering::Relaxed);
+    } else if health.answers().await {
         (StatusCode::OK, "ready\n")
     } else {
         let answered = health.answered.load(Ordering::Relaxed);

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use keyauth_admin::ManagedStore;
-use keyauth_core::{UsageLog, UsageSums};
+use keyauth_core::{Keyring, StoreError, UsageLog, UsageSums};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -39,11 +39,27 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     };
     match database {
         Database::Sqlite(store) => {
+            let (keyring, asked) = (settings.store.keyring.clone(), store.clone());
+            tokio::spawn(async move { warn_of(&keyring, asked.peppers_in_use().await) });
             let served = serve_store(&settings, listener, store.clone()).await;
             let _ = tokio::time::timeout(CLOSING, store.close()).await;
             served
         }
-        Database::Postgres(store) => serve_store(&settings, listener, store).await,
+        Database::Postgres(store) => {
+            let (keyring, asked) = (settings.store.keyring.clone(), store.clone());
+            tokio::spawn(async move { warn_of(&keyring, asked.peppers_in_use().await) });
+            serve_store(&settings, listener, store).await
+        }
+    }
+}
+
+/// Says what these settings do not know of the keys that there are.
+fn warn_of(keyring: &Keyring, peppers: Result<Vec<(Option<u16>, u64)>, StoreError>) {
+    for (pepper, secrets) in peppers.into_iter().flatten() {
+        if !keyring.recognizes(pepper) {
+            let pepper = pepper.map_or_else(|| "none".to_owned(), |number| number.to_string());
+            tracing::warn!(pepper, secrets, "keys are refused, since their pepper is not named");
+        }
     }
 }
 
@@ -88,6 +104,6 @@ where
     };
     tokio::select! {
         served = ending => served,
-        () = again => Err(Failure::failed("ended before requests under way were")),
+        () = again => Err(Failure::failed("ended at once, by a second signal")),
     }
 }

@@ -270,7 +270,7 @@ fn a_chosen_key_is_no_argument() {
     // Whoever has other settings is told.
     assert_eq!(cli.run(&["doctor"]).code, 0);
     let doctor = Cli::new(folder.path(), &[]).run(&["doctor"]);
-    assert!(doctor.code == 1 && doctor.out.contains("1 secrets under pepper 1"), "{doctor:?}");
+    assert!(doctor.code == 1 && doctor.out.contains("1 under pepper 1"), "{doctor:?}");
 }
 
 /// A key is sent to the server that is named, and to no other.

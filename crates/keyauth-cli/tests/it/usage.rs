@@ -169,10 +169,7 @@ fn what_cannot_be_meant_is_said_with_exit_code_2() {
             "must be sqlite://FILE or postgres",
         ),
         (&["serve", "--config", "none.toml"], "none.toml: No such file"),
-        (
-            &["serve", "--config", "typo.toml"],
-            "typo.toml: databse is unknown; there are config, database,",
-        ),
+        (&["serve", "--config", "typo.toml"], "typo.toml: databse is unknown; there are database,"),
         (&["serve", "--peppers", "short.txt"], "short.txt: line 1 must be NUMBER:HEX"),
         (&["serve", "--peppers", "odd.txt"], "odd.txt: line 1 must be NUMBER:HEX"),
         (&["serve", "--prefix", "no!"], "prefix: "),
