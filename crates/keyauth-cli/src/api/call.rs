@@ -30,20 +30,10 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     pub(super) fn new(api: &'a Api, method: Method, path: &str) -> Self {
         let query = form_urlencoded::Serializer::new(String::new());
-        let path_there = path.to_owned();
-        let call = Self {
-            api,
-            method,
-            path: path_there,
-            query,
-            body: None,
-            name: None,
-            leads_elsewhere: false,
-        };
-        match api.tenant.clone().filter(|_| !path.starts_with("/v1/tenants")) {
-            tenant @ Some(_) => call.query("tenant", tenant),
-            None => call,
-        }
+        let tenant = api.tenant.clone().filter(|_| !path.starts_with("/v1/tenants"));
+        let path = path.to_owned();
+        let (body, name, leads_elsewhere) = (None, None, false);
+        Self { api, method, path, query, body, name, leads_elsewhere }.query("tenant", tenant)
     }
 
     /// A part of the path, whatever is in it; but for what leads elsewhere.
@@ -91,6 +81,20 @@ impl<'a> Call<'a> {
     pub(crate) fn body(mut self, body: &impl Serialize) -> Result<Self, Failure> {
         self.body = Some(serde_json::to_string(body).map_err(|error| unwritten(&error))?);
         Ok(self)
+    }
+
+    /// The same with a secret in it, which no type of ours holds beside what it is about.
+    pub(crate) fn body_with(
+        self,
+        field: &str,
+        secret: &str,
+        rest: &impl Serialize,
+    ) -> Result<Self, Failure> {
+        let mut body = serde_json::to_value(rest).map_err(|error| unwritten(&error))?;
+        if let Some(body) = body.as_object_mut() {
+            body.insert(field.to_owned(), secret.into());
+        }
+        self.body(&body)
     }
 
     /// Names the request, so that it is done once however often it is sent.

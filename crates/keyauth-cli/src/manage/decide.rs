@@ -58,11 +58,11 @@ pub(crate) struct Explain {
 /// What is asked for, where no id says which key.
 const KEY: &str = "the key";
 
+/// A call, but for the key that makes it.
 #[derive(Serialize)]
-struct Presented<'f> {
-    key: &'f str,
+struct Asked {
     #[serde(flatten)]
-    facts: &'f Facts,
+    facts: Facts,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,10 +71,10 @@ struct Presented<'f> {
 
 impl Command for Verify {
     async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
-        let key = secret::ask(KEY)?;
         let charge = self.charge.map(|amount| json!({"amount": amount}));
-        let asked = Presented { key: &key, facts: &self.facts, cost: self.cost, charge };
-        let mut decision = judged(api.post("/v1/keys/verify").body(&asked)?, api).await?;
+        let asked = Asked { facts: self.facts, cost: self.cost, charge };
+        let call = api.post("/v1/keys/verify").body_with("key", &secret::ask(KEY)?, &asked)?;
+        let mut decision = judged(call, api).await?;
         if !form.is_json()
             && let Some(key) = decision.get_mut("key")
         {
@@ -109,8 +109,8 @@ impl Command for Explain {
         let call = match &self.key {
             Some(id) => keys.at_key(id)?.and("explain").body(&self.facts)?,
             None => {
-                let key = secret::ask(KEY)?;
-                keys.and("explain").body(&json!({"key": *key, "request": self.facts}))?
+                let asked = json!({"request": self.facts});
+                keys.and("explain").body_with("key", &secret::ask(KEY)?, &asked)?
             }
         };
         let mut explanation = judged(call, api).await?;

@@ -126,9 +126,6 @@ pub(crate) struct Create {
     #[arg(long, value_name = "NAME")]
     #[serde(skip)]
     idempotency_key: Option<String>,
-    #[arg(skip)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom_key: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -200,17 +197,21 @@ pub(crate) struct Update {
     clear: Vec<String>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub(crate) struct Rotate {
+    #[serde(skip)]
     key: String,
     /// How long the old secret goes on working: 1h, 7d [default: not at all]
     #[arg(long, value_name = "TIME", value_parser = seconds)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     grace: Option<u64>,
     /// Take a secret of the holder's choosing, which is asked for or read from standard input
     #[arg(long)]
+    #[serde(skip)]
     custom: bool,
     /// Names the request, so that it is done once however often it is sent
     #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
     idempotency_key: Option<String>,
 }
 
@@ -224,14 +225,6 @@ pub(crate) struct Revoke {
     /// Do not wait
     #[arg(long, conflicts_with = "wait")]
     no_wait: bool,
-}
-
-#[derive(Serialize)]
-struct Rotation {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grace: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom_key: Option<String>,
 }
 
 /// A length of time, in whole seconds.
@@ -271,25 +264,25 @@ impl Command for Keys {
 }
 
 impl Create {
-    async fn run(mut self, api: &Api, form: Form) -> Result<(), Failure> {
-        if self.custom {
-            self.custom_key = Some(secret::ask("the key's text")?.to_string());
-        }
-        let call = api.post("/v1/keys").named(self.idempotency_key.clone()).body(&self)?;
+    async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
+        let call = api.post("/v1/keys").named(self.idempotency_key.clone());
+        let call = match self.custom {
+            true => call.body_with("custom_key", &secret::ask("the key's text")?, &self)?,
+            false => call.body(&self)?,
+        };
         issued(&call.value().await?, form)
     }
 }
 
 impl Rotate {
     async fn run(self, api: &Api, form: Form) -> Result<(), Failure> {
-        let custom_key = match self.custom {
-            true => Some(secret::ask("the key's new text")?.to_string()),
-            false => None,
+        let call = api.post("/v1/keys").at_key(&self.key)?.and("rotate");
+        let call = call.named(self.idempotency_key.clone());
+        let call = match self.custom {
+            true => call.body_with("custom_key", &secret::ask("the key's new text")?, &self)?,
+            false => call.body(&self)?,
         };
-        let rotation = Rotation { grace: self.grace, custom_key };
-        let call =
-            api.post("/v1/keys").at_key(&self.key)?.and("rotate").named(self.idempotency_key);
-        issued(&call.body(&rotation)?.value().await?, form)
+        issued(&call.value().await?, form)
     }
 }
 
