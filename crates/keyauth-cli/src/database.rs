@@ -9,7 +9,7 @@ use keyauth_sqlite::{OpenErrorKind, SqliteStore};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::settings::StoreSettings;
-use crate::told::Failure;
+use crate::told::{Failure, causes};
 
 /// Which one it is.
 pub(crate) enum Database {
@@ -147,10 +147,10 @@ fn is_refused(error: &keyauth_postgres::OpenError) -> bool {
 
 /// Asking again helps only where nobody has answered.
 pub(crate) fn away(error: &keyauth_postgres::OpenError) -> Failure {
-    const MESSAGE: &str = "the database cannot be used";
+    let message = causes(error);
     match error.kind() {
-        PostgresErrorKind::NewerSchema { .. } => Failure::other(MESSAGE, error),
-        _ if is_refused(error) => Failure::other(MESSAGE, error),
-        _ => Failure::away(MESSAGE, error),
+        PostgresErrorKind::NewerSchema { .. } => Failure::failed(message),
+        _ if is_refused(error) => Failure::failed(message),
+        _ => Failure::no_answer(message),
     }
 }

@@ -129,9 +129,13 @@ pub(crate) fn say(text: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// An error with its causes, on one line, each once.
 fn with_causes(message: &str, error: &dyn Error) -> String {
-    let mut text = format!("{message}: {error}");
+    format!("{message}: {}", causes(error))
+}
+
+/// An error with its causes, on one line, each once.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();

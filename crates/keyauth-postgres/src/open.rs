@@ -121,7 +121,7 @@ impl fmt::Display for OpenError {
                 "a schema name is a letter or underscore and up to 62 letters, digits and \
                  underscores behind it",
             ),
-            OpenErrorKind::Unavailable => f.write_str("the PostgreSQL server gave no answer"),
+            OpenErrorKind::Unavailable => f.write_str("the PostgreSQL server cannot be used"),
         }
     }
 }

@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use super::report::{Report, ask};
 use crate::database::{Database, Place};
 use crate::settings::{Settings, StoreSettings};
-use crate::told::Failure;
+use crate::told::{Failure, causes};
 
 /// A channel that nobody else listens to.
 const CHANNEL: &str = "keyauth_doctor";
@@ -124,7 +124,7 @@ async fn is_migrated(report: &mut Report, store: &PostgresStore) -> Result<bool,
         }
         Err(error) => {
             let advice = "give the role the rights that docs/revocation.md lists";
-            report.bad("schema", &error.to_string(), advice)?;
+            report.bad("schema", &causes(&error), advice)?;
         }
     }
     Ok(false)

@@ -201,7 +201,10 @@ fn what_is_away_is_said_with_exit_code_3() {
     let said = run(folder.path(), &away);
     let error = String::from_utf8_lossy(&said.stderr);
     assert_eq!(said.status.code(), Some(3), "{error}");
-    assert!(error.contains("the database cannot be used") && !error.contains("secret"), "{error}");
+    assert!(
+        error.contains("the PostgreSQL server cannot be used") && !error.contains("secret"),
+        "{error}"
+    );
     let nowhere = ["migrate", "--database", "sqlite://none/of/these/keys.db"];
     assert_eq!(run(folder.path(), &nowhere).status.code(), Some(3));
 }
