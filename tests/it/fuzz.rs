@@ -1,20 +1,8 @@
 //! A short run of every fuzz target, without a fuzzer: its corpus, and proptest.
 
-use std::path::Path;
-
+use keyauth_testkit::replay;
 use keyauth_tests::fuzz;
 use proptest::prelude::*;
-
-/// Runs a target on every file of its corpus.
-fn replay(target: &str, check: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut files = 0;
-    for entry in std::fs::read_dir(corpus).expect("the target's corpus") {
-        check(&std::fs::read(entry.expect("an entry").path()).expect("a file"));
-        files += 1;
-    }
-    assert!(files >= 5, "a corpus of {files} files is none");
-}
 
 #[test]
 fn corpora_replay() {

@@ -50,6 +50,9 @@
 //! * An export holds nothing between its pages, so that slow readers cost nothing.
 
 mod forward_auth;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[expect(
     unused_qualifications,
     reason = "the macro of the document names what it is given in full"

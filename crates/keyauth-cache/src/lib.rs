@@ -56,6 +56,9 @@
 mod background;
 mod entry;
 mod flight;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hints;
 mod inner;
 mod lease;

@@ -20,7 +20,8 @@ use crate::observe;
 /// The first byte of a sealed record. A new layout gets a new one, and old ones are misses:
 /// values stand there without their names, so whoever changes a record raises this.
 const FORMAT: u8 = 5;
-const MAC_LEN: usize = 32;
+/// The format and an HMAC-SHA-256.
+pub(crate) const HEAD_LEN: usize = 1 + 32;
 /// A shared cache has a deadline of its own; this is for one that has forgotten.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// How far the clocks of two instances may differ.
@@ -196,25 +197,39 @@ fn noted<T>(answer: Result<Result<T, LookupError>, Elapsed>, failing: &AtomicBoo
 
 /// What is sealed.
 #[derive(Serialize, Deserialize)]
-struct Content<R> {
-    asked_at: Timestamp,
-    record: R,
+pub(crate) struct Content<R> {
+    pub(crate) asked_at: Timestamp,
+    pub(crate) record: R,
 }
 
 /// `format, mac, content`; the mac is over the history, the digest and the content, so that
 /// no entry can be passed off as another's.
-fn seal(origin: &Origin, digest: &KeyDigest, content: &Content<&KeyRecord>) -> Option<Vec<u8>> {
-    let mut sealed = vec![FORMAT];
-    sealed.resize(1 + MAC_LEN, 0);
+pub(crate) fn seal(
+    origin: &Origin,
+    digest: &KeyDigest,
+    content: &Content<&KeyRecord>,
+) -> Option<Vec<u8>> {
+    let mut sealed = vec![0; HEAD_LEN];
     rmp_serde::encode::write(&mut sealed, content).ok()?;
-    let (head, content) = sealed.split_at_mut(1 + MAC_LEN);
-    let mac = mac(origin, digest, content)?.finalize().into_bytes();
-    head.get_mut(1..)?.copy_from_slice(&mac);
+    seal_in_place(origin, digest, &mut sealed)?;
     Some(sealed)
 }
 
-fn open(origin: &Origin, digest: &KeyDigest, sealed: &[u8]) -> Option<Content<KeyRecord>> {
-    let (head, content) = sealed.split_at_checked(1 + MAC_LEN)?;
+/// Fills in what stands before a content.
+pub(crate) fn seal_in_place(origin: &Origin, digest: &KeyDigest, sealed: &mut [u8]) -> Option<()> {
+    let (head, content) = sealed.split_at_mut_checked(HEAD_LEN)?;
+    let (format, sum) = head.split_first_mut()?;
+    *format = FORMAT;
+    sum.copy_from_slice(&mac(origin, digest, content)?.finalize().into_bytes());
+    Some(())
+}
+
+pub(crate) fn open(
+    origin: &Origin,
+    digest: &KeyDigest,
+    sealed: &[u8],
+) -> Option<Content<KeyRecord>> {
+    let (head, content) = sealed.split_at_checked(HEAD_LEN)?;
     let (format, expected) = head.split_first()?;
     if *format != FORMAT {
         return None;

@@ -274,21 +274,27 @@ impl Options {
 /// have a password in it.
 fn in_file(file: &Path) -> Result<(StoreOptions, ServerOptions), Failure> {
     let wrong = |problem: &dyn Display| Failure::usage(format!("{}: {problem}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    in_text(&std::fs::read_to_string(file).map_err(|error| wrong(&error))?, &wrong)
+}
+
+fn in_text(
+    text: &str,
+    wrong: &dyn Fn(&dyn Display) -> Failure,
+) -> Result<(StoreOptions, ServerOptions), Failure> {
     let line = |error: &toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start));
         before.map_or(1, |before| before.lines().count().max(1))
     };
     let unread =
         |error: toml::de::Error| wrong(&format!("line {}: {}", line(&error), error.message()));
-    let names: toml::Table = toml::from_str(&text).map_err(unread)?;
+    let names: toml::Table = toml::from_str(text).map_err(unread)?;
     let known = Options::augment_args(clap::Command::new("keyauth"));
     let known = known.get_arguments().filter_map(clap::Arg::get_long);
     let known: Vec<_> = known.filter(|name| *name != "config").collect();
     if let Some(name) = names.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(wrong(&format!("{name} is unknown; there are {}", known.join(", "))));
     }
-    Ok((toml::from_str(&text).map_err(unread)?, toml::from_str(&text).map_err(unread)?))
+    Ok((toml::from_str(text).map_err(unread)?, toml::from_str(text).map_err(unread)?))
 }
 
 fn named(name: &str, error: &InvalidInput) -> Failure {
@@ -303,11 +309,32 @@ impl StoreSettings {
     }
 }
 
+/// What a file of settings says, and one of peppers, for nothing but reading it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_texts(settings: &str, peppers: &str) -> [Result<(), Failure>; 2] {
+    let wrong = |problem: &dyn Display| Failure::usage(format!("settings: {problem}"));
+    let settings = in_text(settings, &wrong).and_then(|(store, server)| {
+        // Files that it names are not there.
+        let store = StoreOptions { peppers: None, ..store };
+        server.read(store.read()?).map(drop)
+    });
+    let named = |problem: &str| Failure::usage(format!("peppers: {problem}"));
+    [settings, peppers_in(Keyring::new(), peppers, &named).map(drop)]
+}
+
 /// Reads peppers, which nobody is told of: neither a line nor a part of one.
 fn with_peppers(keyring: Keyring, file: &Path) -> Result<Keyring, Failure> {
     let named = |problem: &str| Failure::usage(format!("peppers: {}: {problem}", file.display()));
     let text = std::fs::read_to_string(file).map(Zeroizing::new);
     let text = text.map_err(|error| named(&error.to_string()))?;
+    peppers_in(keyring, &text, &named)
+}
+
+fn peppers_in(
+    keyring: Keyring,
+    text: &str,
+    named: &dyn Fn(&str) -> Failure,
+) -> Result<Keyring, Failure> {
     let lines = text.lines().map(str::trim).enumerate();
     let mut peppers = Vec::new();
     for (at, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {

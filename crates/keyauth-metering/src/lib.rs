@@ -44,6 +44,9 @@
 mod accounts;
 mod books;
 mod exhausted;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod leases;
 mod meter;

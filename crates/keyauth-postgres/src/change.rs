@@ -1,36 +1,69 @@
 //! Changes, as they stand in `invalidations`.
 
-use keyauth_core::{Change, GroupId, KeyDigest, KeyId, OwnerId, Subject, TenantId};
+use keyauth_core::{Change, GroupId, KeyDigest, KeyId, OwnerId, Subject, TenantId, Version};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::row::{DecodeError, version};
+use crate::row::DecodeError;
 
-/// Reads the columns `kind, tenant, subject, version, digest`. A kind that this version does
-/// not know is an error: nobody can say what it makes stale.
+/// The columns of a change, of which it has some.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) tenant: Option<&'a str>,
+    pub(crate) subject: Option<&'a str>,
+    pub(crate) version: Option<i64>,
+    pub(crate) digest: Option<&'a [u8]>,
+}
+
+/// Reads the columns `kind, tenant, subject, version, digest`.
 pub(crate) fn change(row: &PgRow) -> Result<Change, DecodeError> {
-    match row.try_get::<&str, _>("kind")? {
-        "secret" => {
-            let digest = row.try_get::<&[u8], _>("digest")?.try_into()?;
-            Ok(Change::NewSecret(KeyDigest::from_bytes(digest)))
-        }
-        "secrets" => Ok(Change::NewSecrets),
-        _ => Ok(Change::Raised(subject(row)?, version(row, "version")?)),
-    }
+    let (version, digest) = (row.try_get("version")?, row.try_get("digest")?);
+    Columns { version, digest, ..Columns::of_subject(row)? }.change()
 }
 
 /// Reads the columns `kind, tenant, subject`.
 pub(crate) fn subject(row: &PgRow) -> Result<Subject, DecodeError> {
-    let tenant = || Ok::<_, DecodeError>(TenantId::new(row.try_get::<&str, _>("tenant")?)?);
-    let name = || Ok::<&str, DecodeError>(row.try_get("subject")?);
-    Ok(match row.try_get::<&str, _>("kind")? {
-        "everything" => Subject::Everything,
-        "tenant" => Subject::Tenant(tenant()?),
-        "owner" => Subject::Owner(tenant()?, OwnerId::new(name()?)?),
-        "group" => Subject::Group(tenant()?, GroupId::new(name()?)?),
-        "key" => Subject::Key(name()?.parse::<KeyId>()?),
-        other => return Err(format!("a change of unknown kind {other:?}").into()),
-    })
+    Columns::of_subject(row)?.subject()
+}
+
+impl<'a> Columns<'a> {
+    fn of_subject(row: &'a PgRow) -> Result<Self, DecodeError> {
+        let (kind, tenant) = (row.try_get("kind")?, row.try_get("tenant")?);
+        Ok(Self { kind, tenant, subject: row.try_get("subject")?, version: None, digest: None })
+    }
+
+    /// What they say. A kind that this version does not know is an error: nobody can say what it
+    /// makes stale.
+    pub(crate) fn change(self) -> Result<Change, DecodeError> {
+        match self.kind {
+            "secret" => {
+                let digest = self.digest.ok_or("a secret without a digest")?.try_into()?;
+                Ok(Change::NewSecret(KeyDigest::from_bytes(digest)))
+            }
+            "secrets" => Ok(Change::NewSecrets),
+            _ => {
+                let version = self.version.ok_or("a change without a version")?;
+                Ok(Change::Raised(self.subject()?, Version::try_from(version)?))
+            }
+        }
+    }
+
+    fn subject(self) -> Result<Subject, DecodeError> {
+        let tenant = || {
+            let tenant = self.tenant.ok_or("a subject without a tenant")?;
+            Ok::<_, DecodeError>(TenantId::new(tenant)?)
+        };
+        let name = || self.subject.ok_or("a subject without a name");
+        Ok(match self.kind {
+            "everything" => Subject::Everything,
+            "tenant" => Subject::Tenant(tenant()?),
+            "owner" => Subject::Owner(tenant()?, OwnerId::new(name()?)?),
+            "group" => Subject::Group(tenant()?, GroupId::new(name()?)?),
+            "key" => Subject::Key(name()?.parse::<KeyId>()?),
+            other => return Err(format!("a change of unknown kind {other:?}").into()),
+        })
+    }
 }
 
 /// How a subject stands in `kind, tenant, subject`; what it has not is null.

@@ -44,6 +44,9 @@ mod audit_log;
 mod change;
 mod directory;
 mod feed;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod imports;
 mod instance;

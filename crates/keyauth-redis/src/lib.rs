@@ -28,6 +28,9 @@ compile_error!("keyauth-redis needs a client: feature `deadpool`, which is the d
 
 mod breaker;
 mod cache;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hints;
 mod limits;
 mod link;

@@ -32,6 +32,7 @@
 mod authenticator;
 mod clock;
 pub mod conformance;
+mod corpus;
 mod gate;
 mod passed;
 #[cfg(feature = "containers")]
@@ -40,6 +41,7 @@ mod through;
 
 pub use authenticator::{admission, at_once, authenticator};
 pub use clock::FakeClock;
+pub use corpus::replay;
 pub use gate::{Gated, GatedReader, Side, Wire};
 pub use passed::Passed;
 #[cfg(feature = "containers")]

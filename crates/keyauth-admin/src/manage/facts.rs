@@ -10,7 +10,7 @@ use crate::problem::ApiError;
 const MOST: usize = 256;
 
 /// The facts, and what they borrow from.
-pub(super) struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     scopes: Vec<Scope>,
     address: Option<IpAddr>,
     endpoint: Option<(&'a str, &'a str)>,
@@ -18,7 +18,7 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn read(
+    pub(crate) fn read(
         scopes: &[String],
         address: Option<IpAddr>,
         endpoint: (Option<&'a str>, Option<&'a str>),

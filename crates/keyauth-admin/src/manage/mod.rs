@@ -5,7 +5,7 @@ mod audit;
 mod budgets;
 mod document;
 mod explain;
-mod facts;
+pub(crate) mod facts;
 mod groups;
 mod keys;
 mod limits;

@@ -44,7 +44,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
     let mut problems = Vec::new();
     let mut json = serde_json::Deserializer::from_str(text);
     let unique = Unique { at: &At::Top, problems: &mut problems };

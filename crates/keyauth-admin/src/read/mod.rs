@@ -9,6 +9,10 @@ use keyauth_core::Problem;
 use serde_path_to_error::Path;
 
 pub(crate) use json::Body;
+#[cfg(any(test, fuzzing))]
+pub(crate) use json::read as body;
+#[cfg(any(test, fuzzing))]
+pub(crate) use query::one as query;
 pub(crate) use query::{NoMore, Query};
 
 /// A name that somebody has made up, for showing it.

@@ -44,6 +44,15 @@ where
     }
 }
 
+/// Parameters of one kind.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn one<T: DeserializeOwned + IntoParams>(query: &str) -> Result<T, ApiError> {
+    let mut sets = [Set::of::<T>(), Set::of::<NoMore>(), Set::of::<NoMore>()];
+    sort(query, &mut sets)?;
+    let [set, ..] = sets;
+    set.read()
+}
+
 /// Names that there are, and what of it was sent.
 struct Set {
     names: Vec<String>,

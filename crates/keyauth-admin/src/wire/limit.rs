@@ -110,7 +110,8 @@ impl LimitBody {
         let count = self.count.map_or(LimitCount::Unlimited, LimitCount::AtMost);
         if let (LimitWindow::Smooth { period, burst }, LimitCount::AtMost(count @ 1..)) =
             (window, count)
-            && u128::from(burst) * period.as_micros() / u128::from(count) > MAX_PAUSE.as_micros()
+            && u128::from(burst).saturating_mul(period.as_micros()) / u128::from(count)
+                > MAX_PAUSE.as_micros()
         {
             let message = "takes longer than a hundred years to come back at this pace";
             return Err(Problem::new(at("burst"), message));

@@ -9,7 +9,7 @@ const MOST: usize = 1 << 20;
 
 /// Whether what was read is all there was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Whole,
     /// The last of it was not written to its end, or is damaged: nothing behind it is believed.
     Torn,
@@ -18,7 +18,7 @@ pub(super) enum End {
 /// Appends an event, and says whether it could be: nothing behind one that is too long would be
 /// read.
 #[must_use]
-pub(super) fn append(buffer: &mut Vec<u8>, event: &UsageEvent) -> bool {
+pub(crate) fn append(buffer: &mut Vec<u8>, event: &UsageEvent) -> bool {
     let payload = serde_json::to_vec(event).unwrap_or_default();
     let Some(len) =
         u32::try_from(payload.len()).ok().filter(|_| (1..=MOST).contains(&payload.len()))
@@ -32,7 +32,7 @@ pub(super) fn append(buffer: &mut Vec<u8>, event: &UsageEvent) -> bool {
 }
 
 /// Reads events, up to the first that is not intact.
-pub(super) fn read(mut bytes: &[u8]) -> (Vec<UsageEvent>, End) {
+pub(crate) fn read(mut bytes: &[u8]) -> (Vec<UsageEvent>, End) {
     let mut events = Vec::new();
     while !bytes.is_empty() {
         let Some((event, rest)) = read_one(bytes) else { return (events, End::Torn) };

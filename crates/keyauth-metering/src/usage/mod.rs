@@ -1,7 +1,7 @@
 //! The record of what was used: off the requests' path, and nothing lost.
 
 mod flush;
-mod frame;
+pub(crate) mod frame;
 mod reader;
 mod recorder;
 mod shipper;

@@ -86,7 +86,7 @@ impl Rows {
 pub(super) struct Call {
     pub(super) rows: Rows,
     /// Which limits, by their places among all.
-    asked: Vec<usize>,
+    pub(super) asked: Vec<usize>,
 }
 
 impl Call {
@@ -119,44 +119,45 @@ impl Call {
         }
         (!call.asked.is_empty()).then_some(call)
     }
+}
 
-    /// What the script has answered, or what time it is where the caller's clock is wrong.
-    pub(super) fn read(self, answer: &str) -> Option<Result<SharedDecision, Timestamp>> {
-        let mut numbers = answer.split(' ').map(str::parse::<i64>);
-        let mut next = || numbers.next()?.ok();
-        let (at, verdict) = (Timestamp::from_micros(next()?), next()?);
-        if verdict == 3 {
-            return Some(Err(at));
-        }
-        let mut states = Vec::with_capacity(self.asked.len());
-        let (mut wait, mut ever, mut unseeded) = (0, true, Vec::new());
-        for at in &self.asked {
-            let (used, remaining, resets) = (next()?, next()?, next()?);
-            let (waits, seedless) = (next()?, next()?);
-            ever &= waits != -2;
-            wait = wait.max(waits);
-            if seedless == 1 {
-                unseeded.push(*at);
-            }
-            states.push(LimitState {
-                at: *at,
-                used: u64::try_from(used).ok()?,
-                remaining: u64::try_from(remaining).ok()?,
-                resets_after: Duration::from_micros(u64::try_from(resets).ok()?),
-                exceeded: waits != -1,
-            });
-        }
-        let verdict = match verdict {
-            0 => SharedVerdict::Within,
-            1 if ever => {
-                SharedVerdict::Exceeded(Some(Duration::from_micros(u64::try_from(wait).ok()?)))
-            }
-            1 => SharedVerdict::Exceeded(None),
-            2 => SharedVerdict::Unseeded { limits: unseeded },
-            _ => return None,
-        };
-        Some(Ok(SharedDecision { at, verdict, states }))
+/// What the script has answered about the limits in these places among all, or what time it is where
+/// the caller's clock is wrong; `None` where it was no answer.
+pub(crate) fn read(answer: &str, asked: &[usize]) -> Option<Result<SharedDecision, Timestamp>> {
+    let mut numbers = answer.split(' ').map(str::parse::<i64>);
+    let mut next = || numbers.next()?.ok();
+    let (at, verdict) = (Timestamp::from_micros(next()?), next()?);
+    if verdict == 3 {
+        return Some(Err(at));
     }
+    let mut states = Vec::with_capacity(asked.len());
+    let (mut wait, mut ever, mut unseeded) = (0, true, Vec::new());
+    for at in asked {
+        let (used, remaining, resets) = (next()?, next()?, next()?);
+        let (waits, seedless) = (next()?, next()?);
+        ever &= waits != -2;
+        wait = wait.max(waits);
+        if seedless == 1 {
+            unseeded.push(*at);
+        }
+        states.push(LimitState {
+            at: *at,
+            used: u64::try_from(used).ok()?,
+            remaining: u64::try_from(remaining).ok()?,
+            resets_after: Duration::from_micros(u64::try_from(resets).ok()?),
+            exceeded: waits != -1,
+        });
+    }
+    let verdict = match verdict {
+        0 => SharedVerdict::Within,
+        1 if ever => {
+            SharedVerdict::Exceeded(Some(Duration::from_micros(u64::try_from(wait).ok()?)))
+        }
+        1 => SharedVerdict::Exceeded(None),
+        2 => SharedVerdict::Unseeded { limits: unseeded },
+        _ => return None,
+    };
+    Some(Ok(SharedDecision { at, verdict, states }))
 }
 
 /// The edges of the period before, of that of a time, and of the next.

@@ -36,7 +36,7 @@ pub(super) fn rows(
 
 /// What the script has answered, which is nothing where the turn is over, or what time it is where
 /// the caller's clock is wrong; `None` where it was no answer.
-pub(super) fn read(answer: &str, questions: usize) -> Option<Result<Vec<SharedLease>, Timestamp>> {
+pub(crate) fn read(answer: &str, questions: usize) -> Option<Result<Vec<SharedLease>, Timestamp>> {
     let mut numbers = answer.split(' ').map(str::parse::<i64>);
     let mut next = || numbers.next()?.ok();
     let at = Timestamp::from_micros(next()?);

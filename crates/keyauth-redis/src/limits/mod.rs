@@ -1,7 +1,7 @@
 //! Limits that instances count together.
 
-mod call;
-mod lease;
+pub(crate) mod call;
+pub(crate) mod lease;
 mod name;
 #[cfg(test)]
 mod simulated;
@@ -103,7 +103,7 @@ impl RedisLimits {
             return Ok(Ok(SharedDecision { at: now, verdict, states }));
         };
         let answer = self.run(self.decide, &call.rows).await?;
-        call.read(&answer).ok_or_else(nonsense)
+        call::read(&answer, &call.asked).ok_or_else(nonsense)
     }
 
     /// Runs one of the scripts that count.
