@@ -46,6 +46,7 @@ pub use gate::{Gated, GatedReader, Side, Wire};
 pub use passed::Passed;
 #[cfg(feature = "containers")]
 pub use services::{
-    FaultProxy, PostgresDatabase, PostgresServer, RedisKeyspace, RedisServers, SmallDisk,
+    FaultProxy, Flow, PostgresDatabase, PostgresServer, RedisKeyspace, RedisServers, SmallDisk,
+    Way, fake_time_library,
 };
 pub use through::Through;

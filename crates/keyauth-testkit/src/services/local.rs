@@ -44,8 +44,9 @@ as "$bin/pg_ctl" -D "$1/replica" -w -l "$1/replica.log" \
     -o "-p $3 -c listen_addresses=127.0.0.1 -c unix_socket_directories='$1'" start >/dev/null
 "#;
 
-/// Ends the server in the folder `$1` without letting it tidy up, and starts it again.
-const CRASH: &str = r#"
+/// Does to the server in the folder `$1` what `$2` says: `kill` it without letting it tidy up,
+/// `start` it again, `freeze` all its processes and `thaw` them, or `remove` it with its replica.
+const TREAT: &str = r#"
 set -eu
 bin=$(command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl 2>/dev/null | tail -n 1)
 as() { "$@"; }
@@ -53,14 +54,25 @@ if [ "$(id -u)" = 0 ]; then
     as() { su postgres -s /bin/sh -c 'exec "$@"' -- sh "$@"; }
 fi
 cd "$1"
-as "$bin" -D "$1/data" -m immediate -w stop >/dev/null || [ "${2:-}" = remove ]
-if [ "${2:-}" = remove ]; then
+signal() {
+    parent=$(head -n 1 data/postmaster.pid)
+    kill "$1" "$parent" $(ps -A -o pid=,ppid= | awk -v parent="$parent" '$2 == parent { print $1 }')
+}
+case $2 in
+kill) as "$bin" -D "$1/data" -m immediate -w stop >/dev/null ;;
+start)
+    as "$bin" -D "$1/data" -w -l "$1/log" -o "$(sed 's/^[^ ]* //' \
+        "$1/data/postmaster.opts" | tr -d '"')" start >/dev/null
+    ;;
+freeze) signal -STOP ;;
+thaw) signal -CONT ;;
+remove)
+    signal -CONT 2>/dev/null || true
+    as "$bin" -D "$1/data" -m immediate -w stop >/dev/null || true
     ! mountpoint -q "$1/small" || umount "$1/small"
     [ ! -d "$1/replica" ] || as "$bin" -D "$1/replica" -m immediate -w stop >/dev/null
-    exit
-fi
-as "$bin" -D "$1/data" -w -l "$1/log" -o "$(sed 's/^[^ ]* //' \
-    "$1/data/postmaster.opts" | tr -d '"')" start >/dev/null
+    ;;
+esac
 "#;
 
 const REDIS: &str = r#"
@@ -97,14 +109,14 @@ pub(super) fn start_replica(folder: &Path, port: u16, replica_port: u16) -> Resu
     run_script(REPLICA, &[folder, &port.to_string(), &replica_port.to_string()])
 }
 
-/// Ends it like the power cord, and starts it again.
-pub(super) fn crash_postgres(folder: &Path) -> Result<(), String> {
-    run_script(CRASH, &[folder.to_str().unwrap_or_default()])
+/// Does something to it: `kill`, `start`, `freeze` or `thaw`.
+pub(super) fn postgres(folder: &Path, what: &str) -> Result<(), String> {
+    run_script(TREAT, &[folder.to_str().unwrap_or_default(), what])
 }
 
 /// Ends it, and its replica, for good.
 pub(super) fn remove_postgres(folder: &Path) -> Result<String, String> {
-    let outcome = run_script(CRASH, &[folder.to_str().unwrap_or_default(), "remove"]);
+    let outcome = postgres(folder, "remove");
     let _ = std::fs::remove_dir_all(folder);
     outcome.map(|()| String::new())
 }

@@ -20,9 +20,9 @@ mod run;
 mod server;
 
 pub use postgres::PostgresDatabase;
-pub use proxy::FaultProxy;
+pub use proxy::{FaultProxy, Flow, Way};
 pub use redis::RedisKeyspace;
-pub use redis_servers::RedisServers;
+pub use redis_servers::{RedisServers, fake_time_library};
 pub use server::{PostgresServer, SmallDisk};
 
 /// A kind of server.

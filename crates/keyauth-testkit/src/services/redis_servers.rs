@@ -1,7 +1,7 @@
 //! Redis servers of a test's own, to be frozen and killed.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::run;
@@ -19,6 +19,10 @@ command -v redis-server >/dev/null || { echo "no redis-server" >&2; exit 1; }
 dir="$1/$2" port=$2
 shift 2
 mkdir -p "$dir"
+if [ -e "$dir/../libfaketime.so" ]; then
+    export LD_PRELOAD="$dir/../libfaketime.so" FAKETIME_TIMESTAMP_FILE="$dir/../clock"
+    export FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+fi
 redis-server --port "$port" --dir "$dir" --protected-mode no --save '' --appendonly no \
     --daemonize yes --pidfile "$dir/pid" "$@" >/dev/null
 "#;
@@ -100,7 +104,53 @@ impl RedisServers {
         servers
     }
 
+    /// Starts one whose clock can be turned.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start), and where the [library](fake_time_library) is not for it.
+    pub async fn start_with_clock(library: &Path) -> Self {
+        let servers = Self::prepare(1, &[]);
+        let folder = servers.folder();
+        servers.shell("mkdir -p \"$1\"", &[folder]).expect("a folder");
+        let library = library.to_str().expect("a name in UTF-8");
+        let there = format!("{folder}/libfaketime.so");
+        match &servers.place {
+            Place::Container(container) => {
+                // Its name there is a link's.
+                let to = format!("{container}:{there}");
+                run("docker", &["cp", "--follow-link", library, &to]).expect("copied");
+            }
+            Place::Folder(_) => {
+                run("cp", &[library, &there]).expect("copied");
+            }
+        }
+        servers.turn_clock(0);
+        servers.restart(0).await;
+        servers
+    }
+
+    /// Turns the clock of one that was [started so](Self::start_with_clock), so many seconds away
+    /// from the right time.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub fn turn_clock(&self, seconds: i64) {
+        // In one step, since it is read at every question.
+        let script = "echo \"$2\" > \"$1/clock.new\" && mv \"$1/clock.new\" \"$1/clock\"";
+        self.shell(script, &[self.folder(), &format!("{seconds:+}")]).expect("a clock");
+    }
+
     async fn start_many(count: usize, arguments: &[&'static str]) -> Self {
+        let servers = Self::prepare(count, arguments);
+        for server in 0..count {
+            servers.restart(server).await;
+        }
+        servers
+    }
+
+    fn prepare(count: usize, arguments: &[&'static str]) -> Self {
         let ports = free_ports(count);
         let (place, bind) = match start_container(&ports) {
             Ok(container) => (Place::Container(container), "0.0.0.0"),
@@ -112,11 +162,7 @@ impl RedisServers {
             }
         };
         let arguments = [&["--bind", bind], arguments].concat();
-        let servers = Self { ports, arguments, place };
-        for server in 0..count {
-            servers.restart(server).await;
-        }
-        servers
+        Self { ports, arguments, place }
     }
 
     /// How to connect to each.
@@ -257,4 +303,14 @@ fn free_ports(count: usize) -> Vec<u16> {
         held.push(listener);
     }
     ports
+}
+
+/// The library `libfaketime`, where this machine has it: a program that is preloaded with it sees
+/// another time of day.
+#[must_use]
+pub fn fake_time_library() -> Option<PathBuf> {
+    let script =
+        "ls /usr/lib/*/faketime/libfaketime.so.1 /usr/lib*/faketime/libfaketime.so.1 2>/dev/null";
+    let found = run("sh", &["-c", &format!("{script} | head -n 1")]).ok()?;
+    (!found.is_empty()).then(|| found.into())
 }

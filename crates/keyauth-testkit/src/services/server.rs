@@ -107,14 +107,65 @@ impl PostgresServer {
     ///
     /// Where it does not come back.
     pub async fn crash_and_restart(&self) {
+        self.kill();
+        self.restart().await;
+    }
+
+    /// Ends it as the power cord does.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not run.
+    pub fn kill(&self) {
         match &self.place {
             Place::Container(container) => {
                 run("docker", &["kill", "--signal", "KILL", container]).expect("killed");
+            }
+            Place::Folder(folder) => local::postgres(folder, "kill").expect("killed"),
+        }
+    }
+
+    /// Starts one again that was killed.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not come back.
+    pub async fn restart(&self) {
+        match &self.place {
+            Place::Container(container) => {
                 run("docker", &["start", container]).expect("started again");
             }
-            Place::Folder(folder) => local::crash_postgres(folder).expect("started again"),
+            Place::Folder(folder) => local::postgres(folder, "start").expect("started again"),
         }
         wait_until_it_answers(&self.url()).await;
+    }
+
+    /// Stops all its processes where they are; connections stay open.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not run.
+    pub fn freeze(&self) {
+        match &self.place {
+            Place::Container(container) => {
+                run("docker", &["pause", container]).expect("frozen");
+            }
+            Place::Folder(folder) => local::postgres(folder, "freeze").expect("frozen"),
+        }
+    }
+
+    /// Lets one go on that was frozen.
+    ///
+    /// # Panics
+    ///
+    /// Where it was not.
+    pub fn thaw(&self) {
+        match &self.place {
+            Place::Container(container) => {
+                run("docker", &["unpause", container]).expect("goes on");
+            }
+            Place::Folder(folder) => local::postgres(folder, "thaw").expect("goes on"),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Integration tests of `keyauth-testkit`.
 
 mod gate;
+mod proxy;
 mod services;
