@@ -6,6 +6,7 @@
 mod answer;
 mod broken;
 pub mod fuzz;
+pub mod history;
 mod log;
 mod process;
 mod secrets;

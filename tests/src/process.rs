@@ -42,6 +42,22 @@ impl Running {
         folder: &Path,
         variables: &[(&str, &str)],
     ) -> Self {
+        Self::start_told(program, arguments, folder, variables, Stdio::inherit())
+    }
+
+    /// The same, and whom it tells of errors.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start_told(
+        program: &str,
+        arguments: &[&str],
+        folder: &Path,
+        variables: &[(&str, &str)],
+        errors: impl Into<Stdio>,
+    ) -> Self {
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(folder)
@@ -50,6 +66,7 @@ impl Running {
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(errors)
             .kill_on_drop(true)
             .spawn()
             .expect("the program starts");
@@ -76,15 +93,44 @@ impl Running {
         tokio::time::timeout(PATIENCE, reading).await.expect("in time")
     }
 
+    /// Sends it a signal: `-STOP` freezes it, `-CONT` lets it go on, `-KILL` ends it.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not run.
+    pub async fn signal(&self, signal: &str) {
+        let id = self.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().await;
+        assert!(sent.expect("kill can be run").success());
+    }
+
+    /// Which process it is.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not run.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Waits for its end, after a signal that ends it.
+    ///
+    /// # Panics
+    ///
+    /// Where it goes on for a minute.
+    pub async fn ended(mut self) {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let _ = ended.expect("in time").expect("its status");
+    }
+
     /// Asks it to stop, as a process manager does, and says whether it ended well.
     ///
     /// # Panics
     ///
     /// Where it goes on for a minute.
     pub async fn terminate(mut self) -> bool {
-        let id = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(sent.expect("kill can be run").success());
+        self.signal("-TERM").await;
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.expect("in time").expect("its status").success()
     }

@@ -1,0 +1,150 @@
+//! F3, F4, F5: an instance that does not hear. It may serve what it has cached for as long as it has
+//! said, and not longer.
+
+use std::time::Duration;
+
+use keyauth_testkit::{Way, Wire};
+use keyauth_tests::history::{Bounds, Outcome};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::fleet::Fleet;
+use crate::report::{Report, say};
+use crate::trial::{Trial, USUAL};
+
+/// How long an instance that is cut off serves what it has cached: `max_staleness`, and a minute.
+const SERVES: Duration = Duration::from_secs(65);
+
+/// The connection by which changes are heard is half open, on one side and then on the other.
+pub(crate) async fn feed_is_half_open(report: &mut Report, fleet: &Fleet) {
+    for (way, gone) in [(Way::ToServer, "the server"), (Way::ToClient, "the instance")] {
+        let trial = Trial::begin(fleet).await;
+        sleep(Duration::from_secs(1)).await;
+        for instance in &fleet.instances {
+            instance.feed.half_open(way);
+        }
+        sleep(Duration::from_secs(8)).await;
+        let outcomes = trial.end().await;
+        let name = format!("F3 listening connection half open, closed for {gone}");
+        outcomes.check(report, &name, USUAL);
+        let (not, of) = outcomes.steady_not_admitted();
+        report.never(format!("{name}: good keys not let through"), not, of);
+    }
+}
+
+/// One instance is cut off from PostgreSQL, while others revoke.
+pub(crate) async fn one_is_cut_off(report: &mut Report, fleet: &Fleet, how_long: Duration) {
+    let bounds = Bounds { staleness: SERVES, ..USUAL };
+    for wire in [Wire::Dead, Wire::Cut] {
+        let trial = Trial::begin_changing(fleet, vec![1, 2], 2).await;
+        sleep(Duration::from_secs(1)).await;
+        let cut_off = &fleet.instances[0];
+        cut_off.database.set_wire(wire);
+        cut_off.feed.set_wire(wire);
+        sleep(how_long).await;
+        cut_off.feed.set_wire(Wire::Whole);
+        cut_off.database.set_wire(Wire::Whole);
+        fleet.wait_until_whole().await;
+        let outcomes = trial.end().await;
+        let name = format!("F4 one instance cut off for {how_long:?}, its wire {wire:?}");
+        outcomes.check(report, &name, bounds);
+    }
+}
+
+/// How long an instance that is cut off goes on with one key that it has cached.
+pub(crate) async fn serves_no_longer_than_it_may(report: &mut Report, fleet: &Fleet) {
+    let api = fleet.api();
+    let key = api.issue(1, &json!({"name": "revoked elsewhere"})).await.expect("a key");
+    while !api.admits(0, &key.secret).await {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let cut_off = &fleet.instances[0];
+    cut_off.database.set_wire(Wire::Dead);
+    cut_off.feed.set_wire(Wire::Dead);
+    let complete = api.revoke(1, &key.id, 1).await.expect("revoked");
+    assert!(!complete, "one instance has not heard");
+    let acknowledged = Instant::now();
+    let mut last = Duration::ZERO;
+    while acknowledged.elapsed() < SERVES + Duration::from_secs(5) {
+        let asked = acknowledged.elapsed();
+        if api.admits(0, &key.secret).await {
+            last = asked;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    cut_off.feed.set_wire(Wire::Whole);
+    cut_off.database.set_wire(Wire::Whole);
+    fleet.wait_until_whole().await;
+    let name = "revoke to refusal, an instance cut off from the store alone, by default";
+    report.row(name, format!("{last:.1?}"), "65 s", last <= SERVES && last > Duration::ZERO);
+}
+
+/// One instance is stopped for long, and asked as soon as it goes on.
+pub(crate) async fn one_is_stopped(report: &mut Report, fleet: &Fleet, how_long: Duration) {
+    let trial = Trial::begin_changing(fleet, vec![1, 2], 2).await;
+    sleep(Duration::from_secs(1)).await;
+    fleet.instances[0].process().signal("-STOP").await;
+    sleep(how_long).await;
+    fleet.instances[0].process().signal("-CONT").await;
+    sleep(Duration::from_secs(2)).await;
+    let outcomes = trial.end().await;
+    let name = format!("F5 an instance stopped for {how_long:?}");
+    outcomes.check(report, &name, USUAL);
+    let after = outcomes.history.asked.iter().filter(|asked| {
+        asked.instance == 0 && asked.end.saturating_sub(asked.start) > how_long / 4
+    });
+    let waited = after.filter(|asked| asked.outcome != Outcome::Unanswered).count();
+    say(&format!("  {waited} requests waited for it to go on"));
+}
+
+/// How long revoked keys are served elsewhere, with hints and without any.
+pub(crate) async fn revokes_arrive(report: &mut Report, fleet: &Fleet, revokes: usize) {
+    let api = fleet.api();
+    let url = fleet.postgres.url();
+    let hints = [
+        ("hints alive: p99", "ENABLE ALWAYS", Duration::from_millis(50), revokes),
+        ("every hint lost", "DISABLE", USUAL.staleness, revokes / 10 + 3),
+    ];
+    for (name, state, bound, revokes) in hints {
+        let statement = format!("ALTER TABLE keyauth.invalidations {state} TRIGGER hint");
+        crate::sql::execute(&url, &statement).await.expect("the database obeys");
+        let (mut lags, mut own) = (Vec::new(), 0);
+        for number in 0..revokes {
+            let key = api.issue(0, &json!({"name": "revoked"})).await.expect("a key");
+            for instance in 0..api.instances() {
+                while !api.admits(instance, &key.secret).await {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            }
+            let through = number % api.instances();
+            let revoke = format!("/v1/keys/{}/revoke", key.id);
+            api.post(through, &revoke, &json!({})).await.expect("revoked");
+            let acknowledged = Instant::now();
+            own += usize::from(api.admits(through, &key.secret).await);
+            let others = (0..api.instances()).filter(|instance| *instance != through);
+            for instance in others {
+                // The last that is let through began so long after it.
+                let mut last = Duration::ZERO;
+                loop {
+                    let asked = acknowledged.elapsed();
+                    if !api.admits(instance, &key.secret).await {
+                        break;
+                    }
+                    last = asked;
+                }
+                lags.push(last);
+            }
+        }
+        lags.sort_unstable();
+        let worst = lags.last().copied().unwrap_or_default();
+        let p99 = lags[(lags.len() * 99).div_ceil(100) - 1];
+        let lag = if state == "DISABLE" { worst } else { p99 };
+        let figure = format!("{lag:.1?} ({} revokes, the longest {worst:.1?})", lags.len() / 2);
+        let promise = format!("revoke to refusal, other instances, {name}");
+        report.row(promise, figure, format!("{bound:?}"), lag <= bound);
+        report.never("revoke to refusal, same process: let through afterwards", own, revokes);
+    }
+    crate::sql::execute(&url, "ALTER TABLE keyauth.invalidations ENABLE ALWAYS TRIGGER hint")
+        .await
+        .expect("the database obeys");
+}

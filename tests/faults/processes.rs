@@ -1,0 +1,98 @@
+//! F6, F7: instances that end, in order and without, and whose clocks differ.
+
+use std::path::Path;
+use std::time::Duration;
+
+use keyauth_tests::history::Outcome;
+use tokio::time::{Instant, sleep};
+
+use crate::fleet::Fleet;
+use crate::postgres::usage_is_whole;
+use crate::report::Report;
+use crate::sql;
+use crate::trial::{Trial, USUAL};
+
+/// Told to stop while its buffers are full: nothing is lost.
+pub(crate) async fn one_is_told_to_stop(report: &mut Report, fleet: &mut Fleet) {
+    let trial = Trial::begin_changing(fleet, vec![1, 2], 5).await;
+    sleep(Duration::from_secs(2)).await;
+    let well = fleet.instances[0].terminate().await;
+    sleep(Duration::from_secs(1)).await;
+    fleet.instances[0].start().await;
+    fleet.wait_until_whole().await;
+    sleep(Duration::from_secs(1)).await;
+    let outcomes = trial.end().await;
+    let name = "F6 SIGTERM with full buffers";
+    outcomes.check(report, name, USUAL);
+    report.never(format!("{name}: ends in error"), usize::from(!well), 1);
+    usage_is_whole(report, fleet, name, &outcomes).await;
+}
+
+/// Killed under load, and started again over the same spool.
+pub(crate) async fn one_is_killed(report: &mut Report, fleet: &mut Fleet, times: usize) {
+    let (mut lost, mut twice, mut calls) = (0, 0, 0);
+    let mut longest = Duration::ZERO;
+    for _ in 0..times {
+        let trial = Trial::begin_changing(fleet, vec![1, 2], 5).await;
+        let began = trial.began();
+        sleep(Duration::from_secs(2)).await;
+        let killed = fleet.instances[0].kill().await.duration_since(began);
+        sleep(Duration::from_millis(500)).await;
+        fleet.instances[0].start().await;
+        fleet.wait_until_whole().await;
+        let outcomes = trial.end().await;
+        outcomes.check(report, "F6 kill -9 under load", USUAL);
+        let [least, most] = outcomes.steady_calls(fleet.instances.len());
+        let mut recorded = 0;
+        // What is in the spool is written within seconds.
+        let until = Instant::now() + Duration::from_secs(20);
+        while recorded < least && Instant::now() < until {
+            sleep(Duration::from_millis(500)).await;
+            [recorded, _] = sql::recorded(&fleet.postgres.url(), &outcomes.steady).await;
+        }
+        let missing = usize::try_from(least - recorded).unwrap_or_default();
+        twice += usize::try_from(recorded - most).unwrap_or_default();
+        calls += least;
+        lost += missing;
+        // The last answers that it gave are those that it had no time to write down.
+        let mut answered: Vec<_> = outcomes.history.asked.iter().collect();
+        answered.retain(|asked| {
+            asked.instance == 0 && asked.outcome == Outcome::Admitted && asked.end <= killed
+        });
+        answered.sort_by_key(|asked| std::cmp::Reverse(asked.start));
+        if let Some(first) = missing.checked_sub(1).and_then(|first| answered.get(first)) {
+            longest = longest.max(killed.saturating_sub(first.start));
+        }
+    }
+    let bound = Duration::from_millis(10);
+    let figure = format!("{longest:.1?}: {lost} of {calls} calls, {times} times");
+    report.row(
+        "usage lost on kill -9, the spool's disk surviving",
+        figure,
+        "10 ms",
+        longest <= bound,
+    );
+    report.never("F6 kill -9: calls on record twice", twice, calls);
+    report.totals.usage_twice += twice;
+}
+
+/// Two instances more, whose clocks are two and a half minutes slow and fast.
+pub(crate) async fn clocks_differ(report: &mut Report, fleet: &mut Fleet, library: &Path) {
+    let library = library.to_str().expect("a name in UTF-8");
+    for offset in ["-150", "+150"] {
+        let variables =
+            [("LD_PRELOAD", library), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        fleet.add(&variables).await;
+    }
+    let trial = Trial::begin(fleet).await;
+    sleep(Duration::from_secs(8)).await;
+    let outcomes = trial.end().await;
+    let name = "F7 clocks that differ by five minutes";
+    outcomes.check(report, name, USUAL);
+    let (not, of) = outcomes.steady_not_admitted();
+    report.never(format!("{name}: good keys not let through"), not, of);
+    usage_is_whole(report, fleet, name, &outcomes).await;
+    for _ in 0..2 {
+        assert!(fleet.instances.pop().expect("they were added").terminate().await);
+    }
+}

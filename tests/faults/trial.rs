@@ -1,0 +1,295 @@
+//! Load on a fleet while something goes wrong, and what came of it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use keyauth_core::{Issuer, NewKey};
+use keyauth_tests::history::{Asked, Bounds, Changed, History, Key, Outcome, Violation};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::api::{Api, Issued, NotDone};
+use crate::fleet::Fleet;
+use crate::report::{Report, say};
+
+/// Who asks, all the time.
+const ASKERS: usize = 16;
+/// How long each waits between two requests: so there are 1 000 in a second at the most.
+const PAUSE: Duration = Duration::from_millis(15);
+/// Keys that stay as they are, and texts that are no keys.
+const STEADY: usize = 20;
+const UNKNOWN: usize = 5;
+/// How many of those that were changed are asked for at once, the latest.
+const CHANGED: usize = 30;
+/// Who issues keys and revokes them.
+const CHANGERS: usize = 3;
+
+/// What a fleet keeps, where nothing says otherwise.
+pub(crate) const USUAL: Bounds =
+    Bounds { staleness: Duration::from_secs(5), arrival: Duration::from_secs(2) };
+
+/// What is asked and changed while it lasts.
+pub(crate) struct Trial {
+    world: Arc<World>,
+    tasks: JoinSet<History>,
+}
+
+struct World {
+    api: Api,
+    /// What is good all the time, to be read by number.
+    steady: Vec<Issued>,
+    changed: RwLock<VecDeque<(Key, String)>>,
+    unknown: Vec<String>,
+    next: AtomicUsize,
+    began: Instant,
+    is_over: AtomicBool,
+    /// Through which instances changes are made.
+    changers: Vec<usize>,
+    /// How long a revoke waits, in seconds.
+    wait: u8,
+}
+
+/// What a trial has come to.
+pub(crate) struct Outcomes {
+    pub(crate) history: History,
+    pub(crate) steady: Vec<Issued>,
+}
+
+impl Trial {
+    /// Begins one in which changes are made through all instances.
+    pub(crate) async fn begin(fleet: &Fleet) -> Self {
+        let all = (0..fleet.instances.len()).collect();
+        Self::begin_changing(fleet, all, 5).await
+    }
+
+    /// Begins one in which changes are made through some, and revokes wait so many seconds for all
+    /// to know.
+    pub(crate) async fn begin_changing(fleet: &Fleet, changers: Vec<usize>, wait: u8) -> Self {
+        let api = fleet.api();
+        let mut steady = Vec::new();
+        for number in 0..STEADY {
+            // Half of them have a limit that Redis counts, and that is far away.
+            let limit = json!({"name": "far", "count": 1_000_000, "window": "1m"});
+            let limits = if number % 2 == 0 { vec![] } else { vec![limit] };
+            let body = json!({"name": "steady", "limits": limits});
+            let issued = api.issue(0, &body).await;
+            steady.push(issued.expect("a key, before anything goes wrong"));
+        }
+        for key in &steady {
+            for instance in 0..api.instances() {
+                while !api.admits(instance, &key.secret).await {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+        let issuer = Issuer::new();
+        let unknown = (0..UNKNOWN).map(|_| {
+            let draft = issuer.draft(NewKey::named("unknown")).expect("a key");
+            draft.into_issued().reveal().to_owned()
+        });
+        let world = Arc::new(World {
+            api,
+            steady,
+            changed: RwLock::default(),
+            unknown: unknown.collect(),
+            next: AtomicUsize::new(STEADY + UNKNOWN),
+            began: Instant::now(),
+            is_over: AtomicBool::new(false),
+            changers,
+            wait,
+        });
+        let mut tasks = JoinSet::new();
+        for asker in 0..ASKERS {
+            tasks.spawn(ask(Arc::clone(&world), asker));
+        }
+        let changers = if world.changers.is_empty() { 0 } else { CHANGERS };
+        for changer in 0..changers {
+            tasks.spawn(change(Arc::clone(&world), changer));
+        }
+        Self { world, tasks }
+    }
+
+    /// Since when the moments of its history count.
+    pub(crate) fn began(&self) -> Instant {
+        self.world.began
+    }
+
+    /// Ends it, and tells what was asked and changed.
+    pub(crate) async fn end(mut self) -> Outcomes {
+        self.world.is_over.store(true, Ordering::Relaxed);
+        let mut history = History::default();
+        while let Some(part) = self.tasks.join_next().await {
+            history.extend(part.expect("no panic"));
+        }
+        let good = |key| Changed {
+            key,
+            instance: 0,
+            good: true,
+            start: Duration::ZERO,
+            acknowledged: Some(Duration::ZERO),
+            complete: true,
+        };
+        history.changed.extend((0..STEADY).map(good));
+        Outcomes { history, steady: self.world.steady.clone() }
+    }
+}
+
+impl World {
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// The text of a key: that of a steady one half of the time.
+    fn key(&self, number: usize) -> (Key, String) {
+        let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
+        match number % 8 {
+            0..4 => {
+                let key = number / 8 % STEADY;
+                (key, self.steady[key].secret.clone())
+            }
+            4..7 if !changed.is_empty() => changed[number / 8 % changed.len()].clone(),
+            _ => {
+                let key = number / 8 % UNKNOWN;
+                (STEADY + key, self.unknown[key].clone())
+            }
+        }
+    }
+}
+
+/// Numbers that follow no pattern, as good as random for whom to ask.
+fn scatter(number: usize) -> usize {
+    number.wrapping_mul(0x9e37_79b1).rotate_right(16)
+}
+
+async fn ask(world: Arc<World>, asker: usize) -> History {
+    let mut history = History::default();
+    let mut round = asker;
+    while !world.is_over() {
+        round += ASKERS;
+        let number = scatter(round);
+        let (key, secret) = world.key(number);
+        let instance = number / 256 % world.api.instances();
+        let start = world.now();
+        let outcome = world.api.auth(instance, &secret).await;
+        history.asked.push(Asked { key, instance, start, end: world.now(), outcome });
+        sleep(PAUSE).await;
+    }
+    history
+}
+
+async fn change(world: Arc<World>, changer: usize) -> History {
+    let mut history = History::default();
+    let mut round = changer;
+    while !world.is_over() {
+        round += CHANGERS;
+        let through = |number| world.changers[scatter(number) / 256 % world.changers.len()];
+        let instance = through(round);
+        let start = world.now();
+        let issued = match world.api.issue(instance, &json!({"name": "changed"})).await {
+            Ok(issued) => issued,
+            Err(NotDone::Refused(status, text)) => panic!("issuing: {status} {text}"),
+            Err(NotDone::NoAnswer) => {
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let key = world.next.fetch_add(1, Ordering::Relaxed);
+        let acknowledged = Some(world.now());
+        let change = Changed { key, instance, good: true, start, acknowledged, complete: false };
+        history.changed.push(change);
+        {
+            let mut changed = world.changed.write().unwrap_or_else(PoisonError::into_inner);
+            changed.push_back((key, issued.secret));
+            if changed.len() > CHANGED {
+                changed.pop_front();
+            }
+        }
+        sleep(Duration::from_millis(300)).await;
+        let instance = through(round + 1_000_003);
+        let start = world.now();
+        let revoked = world.api.revoke(instance, &issued.id, world.wait).await;
+        let acknowledged = revoked.is_ok().then(|| world.now());
+        let complete = match revoked {
+            Ok(complete) => complete,
+            Err(NotDone::NoAnswer) => false,
+            Err(NotDone::Refused(status, text)) => panic!("revoking: {status} {text}"),
+        };
+        history.changed.push(Changed { key, instance, good: false, start, acknowledged, complete });
+    }
+    history
+}
+
+impl Outcomes {
+    /// Checks all of it, and the check. Gives a row by this name, and how many requests and
+    /// complete revokes there were.
+    pub(crate) fn check(&self, report: &mut Report, name: &str, bounds: Bounds) {
+        let Self { history, .. } = self;
+        let violations = history.violations(bounds);
+        for violation in violations.iter().take(5) {
+            say(&format!("  {violation:?}"));
+        }
+        let revokes = history.changed.iter().filter(|change| !change.good);
+        let mut complete = revokes.clone().filter(|change| change.complete);
+        let counts = [Outcome::Admitted, Outcome::Refused, Outcome::Unanswered]
+            .map(|outcome| history.count(outcome));
+        let [admitted, refused, unanswered] = counts;
+        let of = format!(
+            "{} requests ({admitted} let through, {refused} refused, {unanswered} unanswered), {} \
+             revokes, {} of them complete",
+            history.asked.len(),
+            revokes.count(),
+            complete.clone().count(),
+        );
+        report.totals.requests += history.asked.len();
+        report.totals.complete += complete.clone().count();
+        for violation in &violations {
+            match violation {
+                Violation::Admitted(asked, _) if is_unknown(asked.key) => {
+                    report.totals.unknown_admitted += 1;
+                }
+                Violation::Admitted(..) => report.totals.revoked_admitted += 1,
+                Violation::Refused(..) => report.totals.good_refused += 1,
+            }
+        }
+        report.never(format!("{name}: wrong answers"), violations.len(), of);
+        // Whoever finds nothing must be able to find something.
+        if let Some(revoke) = complete.next_back() {
+            let at = revoke.acknowledged.unwrap_or_default();
+            let (start, end) = (at + Duration::from_micros(1), at + Duration::from_millis(1));
+            let (key, outcome) = (revoke.key, Outcome::Admitted);
+            let planted = Asked { key, instance: revoke.instance, start, end, outcome };
+            let history = History { asked: vec![planted], changed: history.changed.clone() };
+            assert_eq!(history.violations(bounds).len(), 1, "a planted violation is found");
+        }
+    }
+
+    /// How many calls with keys that are good all the time must be on record at least, and how many
+    /// may be: those without an answer may have been let through. With those before it began.
+    pub(crate) fn steady_calls(&self, instances: usize) -> [i64; 2] {
+        let steady = |outcome: Outcome| {
+            let steady = self.history.asked.iter().filter(|asked| asked.key < STEADY);
+            steady.filter(|asked| asked.outcome == outcome).count()
+        };
+        let admitted = steady(Outcome::Admitted) + STEADY * instances;
+        let most = admitted + steady(Outcome::Unanswered);
+        [admitted, most].map(|count| i64::try_from(count).expect("a count"))
+    }
+
+    /// How many requests with keys that are good all the time were not let through.
+    pub(crate) fn steady_not_admitted(&self) -> (usize, usize) {
+        let steady: Vec<_> = self.history.asked.iter().filter(|asked| asked.key < STEADY).collect();
+        let not = steady.iter().filter(|asked| asked.outcome != Outcome::Admitted).count();
+        (not, steady.len())
+    }
+}
+
+fn is_unknown(key: Key) -> bool {
+    (STEADY..STEADY + UNKNOWN).contains(&key)
+}
