@@ -63,7 +63,7 @@ impl Fleet {
     /// Starts one more, with variables of the environment.
     pub(crate) async fn add(&mut self, variables: &[(&str, &str)]) {
         let folder = self.folder.path().join(self.instances.len().to_string());
-        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::create_dir_all(&folder).expect("a folder");
         let pepper = format!("1:{}\n", "5a".repeat(32));
         std::fs::write(folder.join("peppers"), pepper).expect("written");
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());

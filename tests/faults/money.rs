@@ -15,7 +15,7 @@ use crate::report::Report;
 /// Who charges at once.
 const CHARGERS: usize = 48;
 /// In hundredths.
-const LIMIT: i64 = 30_000;
+const LIMIT: i64 = 5_000;
 /// What nobody renews comes back after that.
 const A_MINUTE: Duration = Duration::from_secs(60);
 
@@ -31,7 +31,7 @@ struct Tally {
 pub(crate) async fn is_spent_once(report: &mut Report, fleet: &mut Fleet) {
     for mode in ["hard", "leased"] {
         let api = fleet.api();
-        let budget = json!({"name": "all", "limit": "300.00", "window": "total", "mode": mode});
+        let budget = json!({"name": "all", "limit": "50.00", "window": "total", "mode": mode});
         let body = json!({"name": "spends", "budgets": [budget]});
         let key = api.issue(0, &body).await.expect("a key");
         let tally = Arc::new(Tally::default());
@@ -47,7 +47,7 @@ pub(crate) async fn is_spent_once(report: &mut Report, fleet: &mut Fleet) {
                 }
             });
         }
-        sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(1)).await;
         fleet.instances[0].kill().await;
         let killed = Instant::now();
         sleep(Duration::from_millis(200)).await;
@@ -69,7 +69,7 @@ pub(crate) async fn is_spent_once(report: &mut Report, fleet: &mut Fleet) {
         let hundredths = |amount: i64| format!("{}.{:02}", amount / 100, amount % 100);
         above = above.max(last.used + last.overrun - LIMIT).max(0);
         let figure = format!(
-            "{} of 300.00: used {}, lost of it {}, acknowledged {}, {refused} refused, {unknown} \
+            "{} of 50.00: used {}, lost of it {}, acknowledged {}, {refused} refused, {unknown} \
              without an answer",
             hundredths(above),
             hundredths(last.used),
@@ -95,7 +95,8 @@ async fn charge(api: &crate::api::Api, round: usize, key: &Issued, tally: &Tally
     let amount = i64::try_from(round % 7 + 1).unwrap_or(1);
     let body = json!({"key": key.secret, "charge": {"amount": format!("0.0{amount}")}});
     let asked = api.post(round % api.instances(), "/v1/keys/verify", &body);
-    let patience = if round.is_multiple_of(5) { Duration::from_millis(4) } else { Duration::from_secs(15) };
+    let patience =
+        if round.is_multiple_of(5) { Duration::from_millis(4) } else { Duration::from_secs(15) };
     match timeout(patience, asked).await {
         Ok(Ok(decision)) if decision["allowed"] == true => {
             tally.charged.fetch_add(amount, Ordering::Relaxed);

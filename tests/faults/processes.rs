@@ -54,14 +54,16 @@ pub(crate) async fn one_is_killed(report: &mut Report, fleet: &mut Fleet, times:
         twice += usize::try_from(recorded - most).unwrap_or_default();
         calls += least;
         lost += missing;
-        // The last answers that it gave are those that it had no time to write down.
+        // The last answers that it gave are those that it had no time to write down, and the very
+        // last came when it was killed.
         let mut answered: Vec<_> = outcomes.history.asked.iter().collect();
         answered.retain(|asked| {
             asked.instance == 0 && asked.outcome == Outcome::Admitted && asked.end <= killed
         });
-        answered.sort_by_key(|asked| std::cmp::Reverse(asked.start));
-        if let Some(first) = missing.checked_sub(1).and_then(|first| answered.get(first)) {
-            longest = longest.max(killed.saturating_sub(first.start));
+        answered.sort_by_key(|asked| std::cmp::Reverse(asked.end));
+        let first = missing.checked_sub(1).and_then(|first| answered.get(first));
+        if let Some((first, last)) = first.zip(answered.first()) {
+            longest = longest.max(last.end.saturating_sub(first.end));
         }
     }
     let bound = Duration::from_millis(10);

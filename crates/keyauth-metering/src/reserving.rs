@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyauth_core::{
     Amount, BudgetMode, BudgetState, ChargedBudget, Exhausted, Ledger, LedgerError,
     LedgerErrorKind, MeteredCharge, NamedBy, NewCharge, Reservation, ReserveDecision, Reserved,
-    Timestamp, TryReserve, WhenAbandoned,
+    Timestamp, TryReserve,
 };
 
 use crate::accounts::Account;
@@ -108,7 +108,7 @@ async fn ask<L: Ledger + 'static>(
         id: charge.id.clone(),
         budgets: asked.iter().map(|one| one.lease.budget.clone()).collect(),
         amount: charge.amount,
-        when_abandoned: WhenAbandoned::GivenBack,
+        when_abandoned: charge.when_abandoned,
     };
     let place = inner.queue.place(&new)?;
     match inner.books.reserve(&new).await {

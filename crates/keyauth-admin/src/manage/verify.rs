@@ -152,8 +152,7 @@ async fn spend(
     };
     let reserved = match charge {
         None => Ok(Ok(())),
-        Some((amount, None)) => open.reserve(amount).await,
-        Some((amount, Some(id))) => open.reserve_as(id, amount).await,
+        Some((amount, id)) => open.spend(id, amount).await,
     };
     let decided = reserved.map_err(|error| match error.kind() {
         LedgerErrorKind::Conflict => {

@@ -8,7 +8,7 @@ use super::tally::{Booking, Tally};
 use crate::auth::DynMeter;
 use crate::{
     Amount, CallDetails, ChargeId, Clock, Exhausted, KeyRecord, LedgerError, LedgerErrorKind,
-    MeteredCharge, NamedBy, ReserveDecision, SystemClock, TryReserve,
+    MeteredCharge, NamedBy, ReserveDecision, SystemClock, TryReserve, WhenAbandoned,
 };
 
 /// What one request is charged: reserved beforehand, counted on the way, and booked when it ends.
@@ -82,8 +82,7 @@ impl Charge {
     /// [`Invalid`](crate::LedgerErrorKind::Invalid) for a negative amount, and
     /// [`Unavailable`](crate::LedgerErrorKind::Unavailable), also where the charge is closed.
     pub async fn reserve(&self, amount: Amount) -> Result<Result<(), Exhausted>, LedgerError> {
-        let id = ChargeId::generate(SystemClock::new().now()).map_err(LedgerError::unavailable)?;
-        self.reserve_named(id, NamedBy::Nobody, amount).await
+        self.reserve_named(None, amount, WhenAbandoned::GivenBack).await
     }
 
     /// The same by a name that the application has for what is charged, so that it is charged once
@@ -101,15 +100,35 @@ impl Charge {
         id: ChargeId,
         amount: Amount,
     ) -> Result<Result<(), Exhausted>, LedgerError> {
-        self.reserve_named(id, NamedBy::Application, amount).await
+        self.reserve_named(Some(id), amount, WhenAbandoned::GivenBack).await
+    }
+
+    /// Reserves what is spent with the answer to it, by a name or without: whoever hears of it makes
+    /// what it pays for, elsewhere. So it counts as used, on a line of its own, where this process
+    /// ends before it is booked; the same name books it after all.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](Self::reserve), and of [`reserve_as`](Self::reserve_as) with a name.
+    pub async fn spend(
+        &self,
+        id: Option<ChargeId>,
+        amount: Amount,
+    ) -> Result<Result<(), Exhausted>, LedgerError> {
+        self.reserve_named(id, amount, WhenAbandoned::Lost).await
     }
 
     async fn reserve_named(
         &self,
-        id: ChargeId,
-        named_by: NamedBy,
+        id: Option<ChargeId>,
         amount: Amount,
+        when_abandoned: WhenAbandoned,
     ) -> Result<Result<(), Exhausted>, LedgerError> {
+        let named_by = if id.is_some() { NamedBy::Application } else { NamedBy::Nobody };
+        let id = match id {
+            Some(id) => id,
+            None => generate()?,
+        };
         let Open { meter, record, .. } = &*self.0;
         if amount < Amount::ZERO {
             return Err(LedgerErrorKind::Invalid.into());
@@ -121,7 +140,8 @@ impl Charge {
             return Ok(Ok(()));
         }
         let amount = record.rate_multiplier.apply(amount);
-        let charge = MeteredCharge { id, named_by, record: Arc::clone(record), amount };
+        let record = Arc::clone(record);
+        let charge = MeteredCharge { id, named_by, record, amount, when_abandoned };
         let decision = match meter.try_reserve(&charge) {
             TryReserve::Decided(decision) => decision,
             TryReserve::Ask => Arc::clone(meter).reserve(charge).await?,
@@ -214,6 +234,10 @@ impl Charge {
     }
 }
 
+fn generate() -> Result<ChargeId, LedgerError> {
+    ChargeId::generate(SystemClock::new().now()).map_err(LedgerError::unavailable)
+}
+
 /// Nobody would settle what is reserved then.
 fn closed() -> LedgerError {
     LedgerError::unavailable("the charge is closed; `Charge::hold` keeps it open")
@@ -248,11 +272,14 @@ impl Drop for ChargeHold {
         if unreserved == Amount::ZERO || record.budgets.is_empty() {
             return;
         }
-        match ChargeId::generate(SystemClock::new().now()) {
-            Ok(id) => {
-                let (record, named_by) = (Arc::clone(record), NamedBy::Nobody);
-                meter.book(MeteredCharge { id, named_by, record, amount: unreserved });
-            }
+        match generate() {
+            Ok(id) => meter.book(MeteredCharge {
+                id,
+                named_by: NamedBy::Nobody,
+                record: Arc::clone(record),
+                amount: unreserved,
+                when_abandoned: WhenAbandoned::GivenBack,
+            }),
             Err(error) => {
                 tracing::error!(key = %record.key.id, %unreserved, "{error}");
             }

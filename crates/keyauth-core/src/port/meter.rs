@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Amount, Background, ChargeId, KeyRecord, LedgerError, UsageEvent};
+use crate::{Amount, Background, ChargeId, KeyRecord, LedgerError, UsageEvent, WhenAbandoned};
 
 /// Has budgets decide about what a request may cost, and books what it came to.
 ///
@@ -74,6 +74,9 @@ pub struct MeteredCharge {
     pub record: Arc<KeyRecord>,
     /// How much.
     pub amount: Amount,
+    /// What becomes of it where this process ends before it is settled. Of what is leased it is lost
+    /// in any case.
+    pub when_abandoned: WhenAbandoned,
 }
 
 /// Who has given a charge its name.

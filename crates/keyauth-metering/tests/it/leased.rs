@@ -148,6 +148,38 @@ async fn what_the_dead_have_held_is_lost() {
     assert_eq!(live.state().await.used, Amount::ZERO);
 }
 
+/// What others make when they hear the answer is spent with it: where a process dies before that is
+/// booked it is lost, and not given back; and it is booked once by whoever tries it again.
+#[tokio::test]
+async fn what_the_dead_have_spent_is_not_given_back() {
+    let clock = Arc::new(FakeClock::at(keyauth_core::SystemClock::new().now()));
+    let mut watched = Watched::default();
+    watched.ledger = MemoryLedger::with_clock(Arc::clone(&clock) as _);
+    let dead = World::over(MemoryStore::new(), watched, [total(100)]).await;
+    let named = || keyauth_core::ChargeId::new("invoice-7").expect("an id");
+    for (id, amount) in [(None, 3), (Some(named()), 5)] {
+        let (charge, hold) = dead.request().await;
+        charge.spend(id, units(amount)).await.expect("an answer").expect("room");
+        std::mem::forget((charge, hold));
+    }
+    let (reserved, hold) = dead.request().await;
+    reserved.reserve(units(7)).await.expect("an answer").expect("room");
+    std::mem::forget((reserved, hold));
+    let live = World::of(dead.store.clone(), dead.ledger.clone(), dead.key.clone());
+    std::mem::forget(dead);
+    clock.advance(Duration::from_secs(61));
+    let state = live.state().await;
+    assert_eq!((state.used, state.lost, state.reserved), (units(8), units(8), Amount::ZERO));
+    let (charge, hold) = live.request().await;
+    charge.spend(Some(named()), units(5)).await.expect("an answer").expect("room");
+    charge.answered(keyauth_core::Answered::Served(200));
+    drop((charge, hold));
+    while live.state().await.lost != units(3) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(live.state().await.used, units(8));
+}
+
 /// A budget that was lowered below what was taken ahead is not spent from there.
 #[tokio::test]
 async fn what_was_lowered_is_asked_for_anew() {
