@@ -35,3 +35,12 @@ figures:
     cargo bench -p keyauth-bench --bench shared
     cargo bench -p keyauth-bench --bench limits
     cargo bench -p keyauth-bench --bench money
+
+# Breaks PostgreSQL, Redis, wires and processes under a fleet, and checks every promise; some forty
+# minutes. F7 and F8 need libfaketime.
+faults *scenarios:
+    cargo test --release -p keyauth-tests --test faults -- --all {{scenarios}}
+
+# Looks at what is depended on, with cargo-deny.
+deny:
+    cargo deny check

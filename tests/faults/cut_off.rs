@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use keyauth_testkit::{Way, Wire};
+use keyauth_core::{Clock, KeyStore, NewKey, SystemClock};
+use keyauth_postgres::PostgresStore;
+use keyauth_testkit::{FaultProxy, Way, Wire};
+use keyauth_tests::Instance;
 use keyauth_tests::history::{Bounds, Outcome};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -77,6 +80,35 @@ pub(crate) async fn serves_no_longer_than_it_may(report: &mut Report, fleet: &Fl
     fleet.wait_until_whole().await;
     let name = "revoke to refusal, an instance cut off from the store alone, by default";
     report.row(name, format!("{last:.1?}"), "65 s", last <= SERVES && last > Duration::ZERO);
+}
+
+/// The same of one that is told to be strict: `max_staleness`, and nothing more.
+pub(crate) async fn serves_no_longer_than_it_may_strictly(report: &mut Report, fleet: &Fleet) {
+    let (url, clock) = (fleet.postgres.url(), SystemClock::new());
+    let store = PostgresStore::connect(&url).await.expect("a server");
+    let proxy = FaultProxy::to(&url).await;
+    let (program, staleness) = (env!("CARGO_BIN_EXE_instance"), USUAL.staleness);
+    let strict =
+        Instance::start_with_grace(program, proxy.url(), "strict", staleness, Duration::ZERO);
+    let mut strict = strict.await;
+    let mut longest = Duration::ZERO;
+    for wire in [Wire::Dead, Wire::Cut] {
+        let key = store.issue(NewKey::named("revoked elsewhere")).await.expect("a key");
+        strict.wait_for(key.reveal(), "admitted").await;
+        strict.hammer(500, key.reveal()).await;
+        sleep(Duration::from_millis(500)).await;
+        proxy.set_wire(wire);
+        store.revoke(&key).await.expect("revoked");
+        let acknowledged = clock.uptime();
+        sleep(staleness + Duration::from_secs(3)).await;
+        let hammered = strict.hammered().await;
+        longest = longest.max(hammered.last_admitted.saturating_sub(acknowledged));
+        proxy.set_wire(Wire::Whole);
+    }
+    strict.end().await;
+    let promise = "revoke to refusal, an instance cut off from the store alone, strict";
+    let served = longest > Duration::ZERO;
+    report.row(promise, format!("{longest:.1?}"), "5 s", longest <= staleness && served);
 }
 
 /// One instance is stopped for long, and asked as soon as it goes on.

@@ -1,7 +1,7 @@
 //! `keyauth serve`, several times, over PostgreSQL and Redis, with wires that can be damaged.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use keyauth_testkit::{FaultProxy, PostgresServer, RedisServers};
@@ -43,7 +43,8 @@ impl Fleet {
     }
 
     pub(crate) async fn start_over(count: usize, redis: RedisServers) -> Self {
-        let settings = ["max_connections=200", "track_commit_timestamp=on"];
+        // The last so that what is not committed stays in memory, for F9.
+        let settings = ["max_connections=200", "track_commit_timestamp=on", "wal_writer_delay=10s"];
         let postgres = PostgresServer::start(&settings).await;
         let folder = tempfile::tempdir().expect("a folder");
         let mut fleet =
@@ -167,9 +168,5 @@ impl Instance {
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
     }
 }

@@ -11,17 +11,18 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::Api;
 use crate::fleet::Fleet;
-use crate::report::Report;
+use crate::report::{Report, say};
 
 /// How many requests each instance has under way.
 const AT_ONCE: usize = 64;
 const SECOND: i64 = 1_000_000;
 
-/// Asks with one key for so long, as fast as it goes. Gives what was let through.
-async fn ask_for(api: &Api, secret: &str, how_long: Duration) -> Vec<Passed> {
+/// Asks with one key for so long, as fast as it goes, each instance so often at once. Gives what was
+/// let through.
+async fn ask_for(api: &Api, secret: &str, how_long: Duration, at_once: usize) -> Vec<Passed> {
     let began = Instant::now();
     let mut askers = JoinSet::new();
-    for asker in 0..AT_ONCE * api.instances() {
+    for asker in 0..at_once * api.instances() {
         let (api, secret) = (api.clone(), secret.to_owned());
         askers.spawn(async move {
             let mut passed = Vec::new();
@@ -57,7 +58,7 @@ pub(crate) async fn hold(report: &mut Report, fleet: &mut Fleet) {
         let body = json!({"name": "limited", "limits": [limit]});
         let key = api.issue(0, &body).await.expect("a key");
         let how_long = Duration::from_micros(length.unsigned_abs()) + Duration::from_secs(6);
-        let passed = ask_for(&api, &key.secret, how_long).await;
+        let passed = ask_for(&api, &key.secret, how_long, AT_ONCE).await;
         let most = Passed::most_in_any(&passed, length);
         let above = most.saturating_sub(count);
         let figure = format!(
@@ -65,6 +66,9 @@ pub(crate) async fn hold(report: &mut Report, fleet: &mut Fleet) {
             passed.len(),
             api.instances(),
         );
+        if above > 0 {
+            fleet.instances.iter().for_each(|instance| say(&instance.log()));
+        }
         let promise = format!("admissions above a shared {kind} limit");
         report.row(promise, figure, 0, above == 0 && most >= count / 2);
     }
@@ -78,10 +82,11 @@ pub(crate) async fn hold_when_the_clock_of_redis_jumps(report: &mut Report, libr
     let api = fleet.api();
     let limit = json!({"name": "tight", "count": 200, "window": "10s"});
     let key = api.issue(0, &json!({"name": "limited", "limits": [limit]})).await.expect("a key");
-    let asking = ask_for(&api, &key.secret, Duration::from_secs(24));
+    // Few, so that answers are in time; and jumps that no window has two of.
+    let asking = ask_for(&api, &key.secret, Duration::from_secs(50), 8);
     let turning = async {
         for offset in [3_600, 0] {
-            sleep(Duration::from_secs(8)).await;
+            sleep(Duration::from_secs(18)).await;
             fleet.redis.turn_clock(offset);
         }
     };

@@ -143,6 +143,7 @@ pub(crate) async fn disk_is_full(report: &mut Report, fleet: &Fleet) {
                 ALTER TABLE keyauth.secrets SET TABLESPACE pg_default; \
                 ALTER TABLE keyauth.invalidations SET TABLESPACE pg_default";
     sql::execute(&url, back).await.expect("moved back");
+    sql::execute(&url, "DROP TABLESPACE small").await.expect("nothing is left there");
 }
 
 /// Every call is on record that was answered, and none twice.

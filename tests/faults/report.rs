@@ -62,19 +62,25 @@ impl Report {
     /// Adds rows about all histories together.
     pub(crate) fn sum_up(&mut self) {
         let totals = std::mem::take(&mut self.totals);
-        let of = format!("{} requests, {} such revokes", totals.requests, totals.complete);
-        let promise = "200s for requests that start after a waiting revoke returned complete, \
-                       under every fault";
-        self.never(promise, totals.revoked_admitted, of);
-        self.never("good key refused, whatever is down", totals.good_refused, totals.requests);
-        let promise = "valid key refused because Redis is down, slow, frozen or flushed";
-        self.never(promise, totals.good_refused_by_redis, totals.good_asked_without_redis);
-        let promise = "unknown key admitted, whatever is down";
-        self.never(promise, totals.unknown_admitted, totals.requests);
-        let promise = "usage lost when PostgreSQL is down for a minute, or on SIGTERM";
-        self.never(promise, totals.usage_lost, format!("{} calls", totals.usage));
-        let promise = "usage counted twice, whatever happens";
-        self.never(promise, totals.usage_twice, format!("{} calls", totals.usage));
+        if totals.requests > 0 {
+            let of = format!("{} requests, {} such revokes", totals.requests, totals.complete);
+            let promise = "200s for requests that start after a waiting revoke returned complete, \
+                           under every fault";
+            self.never(promise, totals.revoked_admitted, of);
+            self.never("good key refused, whatever is down", totals.good_refused, totals.requests);
+            let promise = "unknown key admitted, whatever is down";
+            self.never(promise, totals.unknown_admitted, totals.requests);
+        }
+        if totals.good_asked_without_redis > 0 {
+            let promise = "valid key refused because Redis is down, slow, frozen or flushed";
+            self.never(promise, totals.good_refused_by_redis, totals.good_asked_without_redis);
+        }
+        if totals.usage > 0 {
+            let of = format!("{} calls", totals.usage);
+            let promise = "usage lost when PostgreSQL is down for a minute, or on SIGTERM";
+            self.never(promise, totals.usage_lost, &of);
+            self.never("usage counted twice, whatever happens", totals.usage_twice, of);
+        }
     }
 
     /// Writes the rows down, shows them, and says whether all hold.

@@ -69,13 +69,14 @@ impl Trial {
     /// to know.
     pub(crate) async fn begin_changing(fleet: &Fleet, changers: Vec<usize>, wait: u8) -> Self {
         let api = fleet.api();
+        let through = changers.first().copied().unwrap_or_default();
         let mut steady = Vec::new();
         for number in 0..STEADY {
             // Half of them have a limit that Redis counts, and that is far away.
             let limit = json!({"name": "far", "count": 1_000_000, "window": "1m"});
             let limits = if number % 2 == 0 { vec![] } else { vec![limit] };
             let body = json!({"name": "steady", "limits": limits});
-            let issued = api.issue(0, &body).await;
+            let issued = api.issue(through, &body).await;
             steady.push(issued.expect("a key, before anything goes wrong"));
         }
         for key in &steady {

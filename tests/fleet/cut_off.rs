@@ -6,7 +6,7 @@ use keyauth_core::{ChangeFeed, Clock, KeyStore, NewKey, Propagation, Subject, Sy
 use keyauth_postgres::PostgresStore;
 use keyauth_testkit::{FaultProxy, PostgresDatabase, Wire};
 
-use crate::instance::Instance;
+use keyauth_tests::Instance;
 
 async fn world() -> (PostgresStore, PostgresDatabase) {
     let database = PostgresDatabase::create().await;
@@ -28,7 +28,7 @@ async fn a_process_that_was_stopped_serves_nothing_before_it_has_polled() {
     // F5, with a staleness of one second in place of five, so that three are long.
     let (store, database) = world().await;
     let second = Duration::from_secs(1);
-    let mut stopped = Instance::start(database.url(), "stopped", second).await;
+    let mut stopped = Instance::start(crate::INSTANCE, database.url(), "stopped", second).await;
     for _ in 0..3 {
         let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
         stopped.wait_for(key.reveal(), "admitted").await;
@@ -49,8 +49,8 @@ async fn a_process_that_is_cut_off_alone_is_named_and_mends_itself() {
     let (store, database) = world().await;
     let proxy = FaultProxy::to(database.url()).await;
     let second = Duration::from_secs(1);
-    let mut cut_off = Instance::start(proxy.url(), "cut off", second).await;
-    let mut other = Instance::start(database.url(), "other", second).await;
+    let mut cut_off = Instance::start(crate::INSTANCE, proxy.url(), "cut off", second).await;
+    let mut other = Instance::start(crate::INSTANCE, database.url(), "other", second).await;
     let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
     cut_off.wait_for(key.reveal(), "admitted").await;
     other.wait_for(key.reveal(), "admitted").await;
@@ -74,7 +74,7 @@ async fn a_process_that_is_cut_off_alone_is_named_and_mends_itself() {
 async fn a_process_that_was_killed_is_waited_for_and_no_longer_than_it_could_serve() {
     let (store, database) = world().await;
     let second = Duration::from_secs(1);
-    let killed = Instance::start(database.url(), "killed", second).await;
+    let killed = Instance::start(crate::INSTANCE, database.url(), "killed", second).await;
     wait_until_one_has_polled(&store).await;
     killed.signal("-KILL").await;
     let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
@@ -88,7 +88,9 @@ async fn a_process_that_is_cut_off_serves_no_longer_than_a_wait_without_its_answ
     let (store, database) = world().await;
     let proxy = FaultProxy::to(database.url()).await;
     let (second, clock) = (Duration::from_secs(1), SystemClock::new());
-    let mut cut_off = Instance::start_with_grace(proxy.url(), "cut off", second, 3 * second).await;
+    let mut cut_off =
+        Instance::start_with_grace(crate::INSTANCE, proxy.url(), "cut off", second, 3 * second)
+            .await;
     wait_until_one_has_polled(&store).await;
     for wire in [Wire::Dead, Wire::Cut] {
         // Twice, since the first may be told by a poll that the dead wire has held up, whose lease

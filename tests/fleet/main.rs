@@ -4,7 +4,9 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod cut_off;
-mod instance;
 mod limits;
 mod one_file;
 mod propagation;
+
+/// A process that serves.
+const INSTANCE: &str = env!("CARGO_BIN_EXE_instance");

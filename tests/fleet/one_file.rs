@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyauth_core::{ChangeFeed, KeyStore, NewKey, Propagation, Rotation};
 use keyauth_sqlite::SqliteStore;
 
-use crate::instance::Instance;
+use keyauth_tests::Instance;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -15,8 +15,8 @@ async fn each_sees_what_the_others_change() {
     let file = folder.path().join("keys.db");
     let store = SqliteStore::open(&file).await.expect("a new file");
     let file = file.to_str().expect("a UTF-8 name");
-    let mut first = Instance::start(file, "first", Duration::from_secs(5)).await;
-    let mut second = Instance::start(file, "second", Duration::from_secs(5)).await;
+    let mut first = Instance::start(crate::INSTANCE, file, "first", Duration::from_secs(5)).await;
+    let mut second = Instance::start(crate::INSTANCE, file, "second", Duration::from_secs(5)).await;
     for _ in 0..20 {
         let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
         first.wait_for(key.reveal(), "admitted").await;

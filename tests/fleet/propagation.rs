@@ -6,7 +6,7 @@ use keyauth_core::{ChangeFeed, Clock, KeyStore, NewKey, Propagation, SystemClock
 use keyauth_postgres::PostgresStore;
 use keyauth_testkit::PostgresDatabase;
 
-use crate::instance::Instance;
+use keyauth_tests::Instance;
 
 const PROCESSES: usize = 3;
 /// Verifications a second, in each process.
@@ -26,7 +26,9 @@ async fn no_request_that_begins_after_a_waiting_revoke_returned_gets_through() {
     let mut instances = Vec::new();
     for at in 0..PROCESSES {
         let name = format!("instance {at}");
-        instances.push(Instance::start(database.url(), &name, Duration::from_secs(5)).await);
+        instances.push(
+            Instance::start(crate::INSTANCE, database.url(), &name, Duration::from_secs(5)).await,
+        );
     }
     let clock = SystemClock::new();
     let (mut taken, mut waited, mut late, mut requests) = (Vec::new(), Vec::new(), 0, 0);

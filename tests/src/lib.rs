@@ -7,6 +7,7 @@ mod answer;
 mod broken;
 pub mod fuzz;
 pub mod history;
+mod instance;
 mod log;
 mod process;
 mod secrets;
@@ -15,6 +16,7 @@ mod world;
 
 pub use answer::Answer;
 pub use broken::Broken;
+pub use instance::{Hammered, Instance};
 pub use log::logged_by;
 pub use process::Running;
 pub use site::{Site, call};

@@ -41,7 +41,8 @@ fi
 cd "$1"
 as "$bin/pg_basebackup" -h 127.0.0.1 -p "$2" -U postgres -D "$1/replica" -R -c fast >/dev/null
 as "$bin/pg_ctl" -D "$1/replica" -w -l "$1/replica.log" \
-    -o "-p $3 -c listen_addresses=127.0.0.1 -c unix_socket_directories='$1'" start >/dev/null
+    -o "-p $3 -c listen_addresses=127.0.0.1 -c unix_socket_directories='$1' \
+    -c max_connections=500" start >/dev/null
 "#;
 
 /// Does to the server in the folder `$1` what `$2` says: `kill` it without letting it tidy up,

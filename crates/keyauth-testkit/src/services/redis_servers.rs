@@ -20,7 +20,8 @@ dir="$1/$2" port=$2
 shift 2
 mkdir -p "$dir"
 if [ -e "$dir/../libfaketime.so" ]; then
-    export LD_PRELOAD="$dir/../libfaketime.so" FAKETIME_TIMESTAMP_FILE="$dir/../clock"
+    # With the C library's own memory: jemalloc asks for the time before there is one.
+    export LD_PRELOAD="$dir/../libfaketime.so libc.so.6" FAKETIME_TIMESTAMP_FILE="$dir/../clock"
     export FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
 fi
 redis-server --port "$port" --dir "$dir" --protected-mode no --save '' --appendonly no \

@@ -65,9 +65,10 @@ impl PostgresServer {
     pub async fn start_replica(&self) -> String {
         match &self.place {
             Place::Container(container) => {
+                // At least as many connections as the one that it follows.
                 let script = "pg_basebackup -U postgres -D /tmp/replica -R -c fast && \
                      pg_ctl -D /tmp/replica -w -l /tmp/replica.log \
-                     -o \"-p 5433 -c listen_addresses='*'\" start";
+                     -o \"-p 5433 -c listen_addresses='*' -c max_connections=500\" start";
                 let exec = ["exec", "--user", "postgres", container, "sh", "-c", script];
                 run("docker", &exec).expect("a replica");
             }

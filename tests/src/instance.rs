@@ -1,4 +1,4 @@
-//! A process that serves.
+//! A process that serves: `src/bin/instance.rs`.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,15 +10,22 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When requests began, by the machine's uptime, and how many there were.
-pub(crate) struct Hammered {
-    pub(crate) first_refused: Duration,
-    pub(crate) last_admitted: Duration,
-    pub(crate) last: Duration,
-    pub(crate) count: u64,
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Hammered {
+    /// The first that was refused.
+    pub first_refused: Duration,
+    /// The last that was let through.
+    pub last_admitted: Duration,
+    /// The last of all.
+    pub last: Duration,
+    /// How many there were.
+    pub count: u64,
 }
 
 /// A running `instance`, killed with this value.
-pub(crate) struct Instance {
+#[derive(Debug)]
+pub struct Instance {
     child: Child,
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
@@ -26,11 +33,21 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// One that serves for a minute when it is cut off.
-    pub(crate) async fn start(url: &str, name: &str, max_staleness: Duration) -> Self {
-        Self::start_with_grace(url, name, max_staleness, Duration::from_secs(60)).await
+    ///
+    /// # Panics
+    ///
+    /// Where it does not start.
+    pub async fn start(program: &str, url: &str, name: &str, max_staleness: Duration) -> Self {
+        Self::start_with_grace(program, url, name, max_staleness, Duration::from_secs(60)).await
     }
 
-    pub(crate) async fn start_with_grace(
+    /// One that serves for so long when it is cut off.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not start.
+    pub async fn start_with_grace(
+        program: &str,
         url: &str,
         name: &str,
         max_staleness: Duration,
@@ -38,7 +55,7 @@ impl Instance {
     ) -> Self {
         let [max_staleness, grace] =
             [max_staleness, grace].map(|time| time.as_millis().to_string());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_instance"))
+        let mut child = Command::new(program)
             .args([url, name, &max_staleness, &grace])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -52,28 +69,51 @@ impl Instance {
         instance
     }
 
-    pub(crate) async fn verify(&mut self, key: &str) -> String {
+    /// How a key is judged.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not answer.
+    pub async fn verify(&mut self, key: &str) -> String {
         self.command(&format!("verify {key}")).await;
         self.answer().await
     }
 
-    pub(crate) async fn command(&mut self, command: &str) {
+    /// Has it do something.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not answer.
+    pub async fn command(&mut self, command: &str) {
         let line = format!("{command}\n");
         self.commands.write_all(line.as_bytes()).await.expect("it reads");
     }
 
-    pub(crate) async fn answer(&mut self) -> String {
+    /// What it says next.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not answer.
+    pub async fn answer(&mut self) -> String {
         let line = tokio::time::timeout(PATIENCE, self.answers.next_line()).await;
         line.expect("in time").expect("its output").expect("a line")
     }
 
     /// Verifies a key so many times a second.
-    pub(crate) async fn hammer(&mut self, rate: u32, key: &str) {
+    ///
+    /// # Panics
+    ///
+    /// Where it does not answer.
+    pub async fn hammer(&mut self, rate: u32, key: &str) {
         self.command(&format!("hammer {rate} {key}")).await;
     }
 
     /// Ends that, and says what came of it.
-    pub(crate) async fn hammered(&mut self) -> Hammered {
+    ///
+    /// # Panics
+    ///
+    /// Where it does not answer.
+    pub async fn hammered(&mut self) -> Hammered {
         self.command("").await;
         let answer = self.answer().await;
         let numbers: Vec<u64> =
@@ -87,7 +127,11 @@ impl Instance {
     }
 
     /// Waits until a key is judged so.
-    pub(crate) async fn wait_for(&mut self, key: &str, verdict: &str) {
+    ///
+    /// # Panics
+    ///
+    /// Where it does not answer.
+    pub async fn wait_for(&mut self, key: &str, verdict: &str) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let found = self.verify(key).await;
@@ -99,14 +143,23 @@ impl Instance {
         }
     }
 
-    pub(crate) async fn signal(&self, signal: &str) {
+    /// Sends it a signal, like `-STOP`.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not run.
+    pub async fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
         let sent = Command::new("kill").args([signal, &id]).status().await;
         assert!(sent.expect("kill can be run").success());
     }
 
     /// Ends it in order.
-    pub(crate) async fn end(mut self) {
+    ///
+    /// # Panics
+    ///
+    /// Where it does not answer.
+    pub async fn end(mut self) {
         drop(self.commands);
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         assert!(ended.expect("in time").expect("its status").success());
