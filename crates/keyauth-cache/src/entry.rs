@@ -1,13 +1,13 @@
 //! What is cached.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use keyauth_core::{KeyDigest, KeyRecord};
 use moka::Expiry;
 
 use crate::marks::{Marks, Moment};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A record, and when it was last compared with the marks.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Until when what is cached may be served without asking.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The right to serve what is cached, given by each poll that succeeded, from when it was
 /// sent. Times are uptimes of the machine, which do not stand still when it is suspended.

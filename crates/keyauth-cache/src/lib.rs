@@ -61,6 +61,8 @@ mod flight;
 pub mod fuzzing;
 mod hints;
 mod inner;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod lease;
 mod load;
 mod lookup;
@@ -69,6 +71,7 @@ mod observe;
 mod options;
 mod outage;
 mod shared;
+mod sync;
 
 pub use lookup::CachedLookup;
 pub use options::{CacheOptions, Outage};

@@ -1,7 +1,5 @@
 //! What has changed: the lowest version that is still good, for each subject.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use keyauth_core::{Change, KeyDigest, KeyRecord, Subject, Version};
@@ -9,6 +7,8 @@ use moka::sync::Cache;
 
 use crate::lease::micros;
 use crate::observe;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, PoisonError};
 
 /// How long it is remembered that a secret is new: longer than anybody remembers that it was
 /// unknown.
