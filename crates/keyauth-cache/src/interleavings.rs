@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use keyauth_core::{Change, KeyDigest, KeyRecord, Subject, Version};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::Arc;
 use shuttle::sync::atomic::{AtomicU64, Ordering};
-use shuttle::{Config, Runner, future, scheduler::RandomScheduler, thread};
+use shuttle::{Config, Runner, future, thread};
 
 use crate::entry::Entry;
 use crate::flight::{Begun, Flights, Landed, Late, Place};
@@ -13,13 +14,15 @@ use crate::lease::Lease;
 use crate::marks::Marks;
 
 /// How many interleavings of each are tried.
-const ROUNDS: usize = 20_000;
+const ROUNDS: usize = 10_000;
 
-/// Tries a test in many interleavings. What stands on moka needs more stack than there is by default.
-fn check(test: impl Fn() + Send + Sync + 'static) {
+/// Tries a test in many interleavings: in random ones, and in those that let one thread wait for long
+/// at few places. What stands on moka needs more stack than there is by default.
+fn check(test: impl Fn() + Clone + Send + Sync + 'static) {
     let mut config = Config::new();
     config.stack_size = 1 << 21;
-    Runner::new(RandomScheduler::new(ROUNDS), config).run(test);
+    Runner::new(RandomScheduler::new(ROUNDS), config.clone()).run(test.clone());
+    Runner::new(PctScheduler::new(3, ROUNDS), config).run(test);
 }
 
 fn record(version: u64) -> KeyRecord {
@@ -51,10 +54,17 @@ impl World {
         self.returned.fetch_max(version, Ordering::SeqCst);
     }
 
+    /// Reads the store, whose answer takes its time.
+    fn read(&self) -> u64 {
+        let version = self.store.load(Ordering::SeqCst);
+        thread::yield_now();
+        version
+    }
+
     /// Loads the key, as long as it takes, into an entry.
     fn load(&self) -> Option<Entry> {
         let asked = self.marks.now();
-        let version = self.store.load(Ordering::SeqCst);
+        let version = self.read();
         Entry::new(Arc::new(record(version)), asked, &self.marks)
     }
 }
