@@ -25,8 +25,11 @@ mod algorithm;
 mod answer;
 mod fleet;
 mod guard;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod local;
 mod subjects;
+mod sync;
 
 pub use fleet::{FleetLimiter, WhenAway};
 pub use guard::FailedAttempts;

@@ -1,13 +1,13 @@
 //! One count: of one subject, for the limit of one name.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use keyauth_core::{Limit, LimitCount, LimitUnit, LimitWindow, Timestamp};
 
 use crate::algorithm::{Calendar, Pace, Rolling, Room, Smooth, Standing, Unit};
 use crate::answer::SOON;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The present, by both clocks.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,6 @@ mod counter;
 mod subject;
 mod table;
 
-use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use keyauth_core::{
@@ -15,6 +14,7 @@ use keyauth_core::{
 use crate::algorithm::{Room, Standing, nanos};
 use crate::answer::exceeded;
 use crate::subjects::{KINDS, place, subjects};
+use crate::sync::{Arc, MutexGuard};
 use counter::{Asked, Counter, Now, Slot};
 use subject::{Counts, Subject};
 use table::Table;

@@ -1,10 +1,9 @@
 //! All counts of one subject.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use keyauth_core::Limit;
 
 use super::counter::{Counter, Now};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What one subject has used: one lock for it, and for nobody else.
 #[derive(Debug, Default)]

@@ -1,7 +1,5 @@
 //! The subjects of this process.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use keyauth_core::LimitedSubject;
 use papaya::HashMap;
 use tokio::runtime::Handle;
@@ -9,6 +7,7 @@ use tokio::runtime::Handle;
 use super::counter::Now;
 use super::subject::Subject;
 use crate::subjects::KINDS;
+use crate::sync::{Arc, Mutex, PoisonError};
 
 /// How often, in nanoseconds, one who finds the table full looks for who is idle.
 const SWEEP: u64 = 10_000_000_000;
