@@ -38,16 +38,25 @@ use keyauth_testkit::fake_time_library;
 use report::{Report, say};
 
 const INSTANCES: usize = 3;
+/// Longer than everything takes.
+const PATIENCE: Duration = Duration::from_secs(2 * 3_600);
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        return ExitCode::SUCCESS;
+    }
     let all = arguments.iter().any(|argument| argument == "--all");
     let named: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let chosen = Chosen { all, named: named.into_iter().cloned().collect() };
     // The client wants one, though it speaks without.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let report = runtime.expect("threads").block_on(run(&chosen));
+    let running = async {
+        let in_time = tokio::time::timeout(PATIENCE, run(&chosen)).await;
+        in_time.expect("it comes to an end")
+    };
+    let report = runtime.expect("threads").block_on(running);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("keyauth-faults.json");
     if report.finish(&file) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

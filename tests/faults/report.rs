@@ -50,7 +50,7 @@ impl Report {
         let (figure, bound) = (figure.to_string(), bound.to_string());
         let row = Row { promise: promise.into(), figure, bound, holds };
         let verdict = if holds { "holds" } else { "DOES NOT HOLD" };
-        say(&format!("{verdict}: {}: {} (at most {})", row.promise, row.figure, row.bound));
+        say(&format!("{verdict}: {}: {} (bound: {})", row.promise, row.figure, row.bound));
         self.rows.push(row);
     }
 
@@ -95,7 +95,8 @@ impl Report {
             let holds = if *holds { "yes" } else { "**no**" };
             say(&format!("| {promise} | {figure} | {bound} | {holds} |"));
         }
-        self.rows.iter().all(|row| row.holds)
+        // Where nothing was run nothing was shown.
+        !self.rows.is_empty() && self.rows.iter().all(|row| row.holds)
     }
 }
 

@@ -105,7 +105,8 @@ impl Charge {
 
     /// Reserves what is spent with the answer to it, by a name or without: whoever hears of it makes
     /// what it pays for, elsewhere. So it counts as used, on a line of its own, where this process
-    /// ends before it is booked; the same name books it after all.
+    /// ends before it is booked, and where it has a name and nobody knows whether it was reserved; the
+    /// same name books it after all.
     ///
     /// # Errors
     ///

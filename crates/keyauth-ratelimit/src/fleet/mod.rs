@@ -59,7 +59,7 @@ pub enum WhenAway {
     Closed,
     /// Each instance allows its share, of as many instances as there were last, and of each
     /// limit at least one: over all, the limit, and one for each instance at most, where all know
-    /// of each other. What it has let through itself in the window counts; what others have does not.
+    /// of each other. What was used before does not count, of days and months neither.
     #[default]
     LocalShare,
     /// Everything is let through, as if there were no limits.
@@ -295,9 +295,6 @@ impl<S: SharedLimits + 'static> Limiter for FleetLimiter<S> {
             Ok(SharedDecision { verdict, states, .. }) => {
                 self.answered();
                 if verdict == SharedVerdict::Within {
-                    if self.0.when_away == WhenAway::LocalShare {
-                        self.0.local.note(&call.borrow());
-                    }
                     if let Some(leases) = &self.0.leases {
                         leases.note(&call.limited, call.cost, self.0.known_instances());
                     }

@@ -115,14 +115,6 @@ impl Counter {
         None
     }
 
-    /// Counts a call that was let through elsewhere, where its place among calls at once is too. What
-    /// is full stays so.
-    pub(super) fn note(&mut self, asked: &Asked<'_>) {
-        if !self.is_of_calls_at_once() && self.fits(asked) {
-            let _ = self.add(asked);
-        }
-    }
-
     pub(super) fn standing(&mut self, asked: &Asked<'_>) -> Standing {
         let (count, cost, now) = (asked.count(), asked.units(), asked.now);
         match &mut self.kind {

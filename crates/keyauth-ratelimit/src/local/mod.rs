@@ -89,11 +89,6 @@ impl LocalLimiter {
         self.locked(call.limited, Look::AndCount, |locked| locked.decide(call, share))
     }
 
-    /// Counts a call that somebody else has let through, whatever there was room for.
-    pub(crate) fn note(&self, call: &LimitedCall<'_>) {
-        self.locked(call.limited, Look::AndCount, |locked| locked.note(call.cost));
-    }
-
     /// The present; the time of day only where a calendar asks for it.
     fn now(&self, calendars: bool) -> Now {
         let clock = &self.0.clock;
@@ -184,13 +179,6 @@ impl Locked<'_> {
         let states = if call.report { self.states(share, call.cost).0 } else { Vec::new() };
         let slots = (!slots.is_empty()).then(|| Slots::new(slots));
         LimitDecision::Within(Within { states, slots })
-    }
-
-    fn note(&mut self, cost: u64) {
-        self.all(1, cost, |_, counter, asked| {
-            counter.note(asked);
-            true
-        });
     }
 
     /// How the limits stand, and when a call would pass.

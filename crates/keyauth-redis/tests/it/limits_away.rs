@@ -60,8 +60,6 @@ async fn while_redis_is_away_what_was_configured_holds_and_nothing_else() {
             let limited = limited_key([Limit::per_hour(5)]);
             wait_until_back(&closed, client).await;
             assert_eq!(ask(&closed, &limited).await, Some(true), "{client}");
-            let used = limited_key([Limit::per_hour(5)]);
-            assert_eq!(passing(&share, &used, 3).await, 3, "{client}");
             match begin {
                 [signal] => servers.signal(0, signal),
                 command => assert_eq!(servers.ask(0, command), "OK"),
@@ -71,8 +69,6 @@ async fn while_redis_is_away_what_was_configured_holds_and_nothing_else() {
                 let what = format!("{client}, {begin:?}");
                 hold_as_configured([&closed, &share, &open], limited, &what).await;
             }
-            // What an instance has let through counts against its share.
-            assert_eq!(passing(&share, &used, 20).await, 2, "{client}, {begin:?}");
             match (begin, end) {
                 (_, [signal]) => servers.signal(0, signal),
                 (_, []) => servers.restart(0).await,

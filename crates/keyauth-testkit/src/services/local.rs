@@ -70,8 +70,8 @@ thaw) signal -CONT ;;
 remove)
     signal -CONT 2>/dev/null || true
     as "$bin" -D "$1/data" -m immediate -w stop >/dev/null || true
+    [ ! -d "$1/replica" ] || as "$bin" -D "$1/replica" -m immediate -w stop >/dev/null || true
     ! mountpoint -q "$1/small" || umount "$1/small"
-    [ ! -d "$1/replica" ] || as "$bin" -D "$1/replica" -m immediate -w stop >/dev/null
     ;;
 esac
 "#;
@@ -118,7 +118,8 @@ pub(super) fn postgres(folder: &Path, what: &str) -> Result<(), String> {
 /// Ends it, and its replica, for good.
 pub(super) fn remove_postgres(folder: &Path) -> Result<String, String> {
     let outcome = postgres(folder, "remove");
-    let _ = std::fs::remove_dir_all(folder);
+    // With the one around it, which is its own too.
+    let _ = std::fs::remove_dir_all(folder.parent().unwrap_or(folder));
     outcome.map(|()| String::new())
 }
 

@@ -38,7 +38,9 @@ impl PostgresServer {
         let place = match start_container(port, replica_port, &settings) {
             Ok(container) => Place::Container(container),
             Err(docker) => {
-                let folder = std::env::temp_dir().join(format!("keyauth-server-{port}"));
+                // In a folder of its own, which others may pass through then.
+                let parent = std::env::temp_dir().join(format!("keyauth-server-{port}"));
+                let folder = parent.join("server");
                 if let Err(local) = local::start_postgres(&folder, port, &settings.join(" ")) {
                     panic!("no server of one's own. Docker: {docker}. This machine: {local}");
                 }
