@@ -9,10 +9,11 @@ use keyauth_testkit::{FaultProxy, Way, Wire};
 use keyauth_tests::Instance;
 use keyauth_tests::history::{Bounds, Outcome};
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::Fleet;
-use crate::report::{Report, say};
+use crate::report::Report;
 use crate::trial::{Trial, USUAL};
 
 /// How long an instance that is cut off serves what it has cached: `max_staleness`, and a minute.
@@ -64,8 +65,13 @@ pub(crate) async fn serves_no_longer_than_it_may(report: &mut Report, fleet: &Fl
     let cut_off = &fleet.instances[0];
     cut_off.database.set_wire(Wire::Dead);
     cut_off.feed.set_wire(Wire::Dead);
-    let complete = api.revoke(1, &key.id, 1).await.expect("revoked");
-    assert!(!complete, "one instance has not heard");
+    // It is complete when the instance cannot be serving any more, whether it has heard or not.
+    let waited = tokio::spawn({
+        let (api, id) = (api.clone(), key.id.clone());
+        async move { (api.revoke(2, &id, 100).await, Instant::now()) }
+    });
+    let revoke = format!("/v1/keys/{}/revoke", key.id);
+    api.post(1, &revoke, &json!({})).await.expect("revoked");
     let acknowledged = Instant::now();
     let mut last = Duration::ZERO;
     while acknowledged.elapsed() < SERVES + Duration::from_secs(5) {
@@ -75,6 +81,12 @@ pub(crate) async fn serves_no_longer_than_it_may(report: &mut Report, fleet: &Fl
         }
         sleep(Duration::from_millis(50)).await;
     }
+    let (complete, returned) = waited.await.expect("no panic");
+    assert!(complete.expect("revoked"), "whoever waits for long enough is told so");
+    let after = returned.duration_since(acknowledged);
+    let promise = "let through by an instance that is cut off, after a waiting revoke was complete";
+    report.never(promise, usize::from(last > after), format!("waited {after:.1?}"));
+    assert!(!api.admits(0, &key.secret).await, "nor ever after");
     cut_off.feed.set_wire(Wire::Whole);
     cut_off.database.set_wire(Wire::Whole);
     fleet.wait_until_whole().await;
@@ -111,22 +123,40 @@ pub(crate) async fn serves_no_longer_than_it_may_strictly(report: &mut Report, f
     report.row(promise, format!("{longest:.1?}"), "5 s", longest <= staleness && served);
 }
 
-/// One instance is stopped for long, and asked as soon as it goes on.
+/// One instance is stopped for longer than it may serve without a poll, while keys that it has cached
+/// are revoked; and is asked for them before it goes on.
 pub(crate) async fn one_is_stopped(report: &mut Report, fleet: &Fleet, how_long: Duration) {
-    let trial = Trial::begin_changing(fleet, vec![1, 2], 2).await;
-    sleep(Duration::from_secs(1)).await;
+    const KEYS: usize = 20;
+    let api = fleet.api();
+    let mut keys = Vec::new();
+    for _ in 0..KEYS {
+        let key = api.issue(1, &json!({"name": "revoked meanwhile"})).await.expect("a key");
+        while !api.admits(0, &key.secret).await {
+            sleep(Duration::from_millis(20)).await;
+        }
+        keys.push(key);
+    }
     fleet.instances[0].process().signal("-STOP").await;
+    for key in &keys {
+        let revoke = format!("/v1/keys/{}/revoke", key.id);
+        api.post(1, &revoke, &json!({})).await.expect("revoked");
+    }
     sleep(how_long).await;
+    // What waits for it is the first that it sees.
+    let mut asking = JoinSet::new();
+    for key in keys {
+        let api = api.clone();
+        asking.spawn(async move { api.auth(0, &key.secret).await });
+    }
+    sleep(Duration::from_millis(500)).await;
     fleet.instances[0].process().signal("-CONT").await;
-    sleep(Duration::from_secs(2)).await;
-    let outcomes = trial.end().await;
-    let name = format!("F5 an instance stopped for {how_long:?}");
-    outcomes.check(report, &name, USUAL);
-    let after = outcomes.history.asked.iter().filter(|asked| {
-        asked.instance == 0 && asked.end.saturating_sub(asked.start) > how_long / 4
-    });
-    let waited = after.filter(|asked| asked.outcome != Outcome::Unanswered).count();
-    say(&format!("  {waited} requests waited for it to go on"));
+    let answers = asking.join_all().await;
+    let admitted = answers.iter().filter(|answer| **answer == Outcome::Admitted).count();
+    let told = answers.iter().filter(|answer| **answer == Outcome::Refused).count();
+    let name = format!("F5 an instance stopped for {how_long:?}: revoked keys let through");
+    report.never(name, admitted, format!("{KEYS} keys, {told} of them known to be revoked"));
+    assert!(told > 0, "it answers");
+    fleet.wait_until_whole().await;
 }
 
 /// How long revoked keys are served elsewhere, with hints and without any.
@@ -152,20 +182,25 @@ pub(crate) async fn revokes_arrive(report: &mut Report, fleet: &Fleet, revokes: 
             let revoke = format!("/v1/keys/{}/revoke", key.id);
             api.post(through, &revoke, &json!({})).await.expect("revoked");
             let acknowledged = Instant::now();
-            own += usize::from(api.admits(through, &key.secret).await);
             let others = (0..api.instances()).filter(|instance| *instance != through);
+            let mut asking = JoinSet::new();
             for instance in others {
+                let (api, secret) = (api.clone(), key.secret.clone());
                 // The last that is let through began so long after it.
-                let mut last = Duration::ZERO;
-                loop {
-                    let asked = acknowledged.elapsed();
-                    if !api.admits(instance, &key.secret).await {
-                        break;
+                asking.spawn(async move {
+                    let mut last = Duration::ZERO;
+                    loop {
+                        let asked = acknowledged.elapsed();
+                        match api.auth(instance, &secret).await {
+                            Outcome::Refused => return last,
+                            Outcome::Admitted => last = asked,
+                            _ => {}
+                        }
                     }
-                    last = asked;
-                }
-                lags.push(last);
+                });
             }
+            own += usize::from(api.admits(through, &key.secret).await);
+            lags.extend(asking.join_all().await);
         }
         lags.sort_unstable();
         let worst = lags.last().copied().unwrap_or_default();

@@ -22,9 +22,8 @@ pub(crate) async fn numbers_come_again(report: &mut Report, fleet: &Fleet) {
         sleep(Duration::from_secs(1)).await;
         // Numbers that are given out and over with, of which nothing is on disk when it ends: no
         // commit of anybody's takes them there.
-        for instance in &fleet.instances {
-            instance.process().signal("-STOP").await;
-        }
+        trial.pause(true);
+        sleep(Duration::from_secs(3)).await;
         let taken = url.clone();
         let burning = tokio::spawn(async move {
             let burn = "DO $$ BEGIN FOR round IN 1..300 LOOP BEGIN \
@@ -33,13 +32,12 @@ pub(crate) async fn numbers_come_again(report: &mut Report, fleet: &Fleet) {
                         PERFORM pg_sleep(60); END $$";
             let _ = sql::execute(&taken, burn).await;
         });
-        sleep(Duration::from_millis(500)).await;
+        // Everybody polls meanwhile, and has seen numbers that are not there any more afterwards.
+        sleep(Duration::from_millis(2_500)).await;
         let before = sql::number(&url, next).await;
         fleet.postgres.crash_and_restart().await;
         burning.abort();
-        for instance in &fleet.instances {
-            instance.process().signal("-CONT").await;
-        }
+        trial.pause(false);
         let after = sql::number(&url, next).await;
         came_again += (before - after).max(0);
         fleet.wait_until_whole().await;

@@ -75,8 +75,8 @@ pub(crate) async fn finds_deadlocks(report: &mut Report, fleet: &Fleet) {
     let before = sql::number(&url, deadlocks).await;
     let trial = Trial::begin(fleet).await;
     let (mut undone, mut unanswered) = (0, 0);
-    for owner in 0..OWNERS {
-        let owner = format!("deadlocked-{owner}");
+    for number in 0..OWNERS {
+        let owner = format!("deadlocked-{number}");
         let mut keys = Vec::new();
         for _ in 0..10 {
             let body = json!({"name": "deadlocked", "owner": owner});
@@ -97,16 +97,19 @@ pub(crate) async fn finds_deadlocks(report: &mut Report, fleet: &Fleet) {
         };
         let deleting = async {
             sleep(Duration::from_millis(30)).await;
-            api.delete(owner.len() % 3, &format!("/v1/owners/{owner}")).await
+            api.delete(number % 3, &format!("/v1/owners/{owner}")).await
         };
         let (deleted, ()) = tokio::join!(deleting, opposing);
         unanswered += usize::from(deleted.is_err());
         for key in &keys {
-            undone +=
-                usize::from(deleted.is_ok() && api.admits(owner.len() % 3, &key.secret).await);
+            undone += usize::from(deleted.is_ok() && api.admits(number % 3, &key.secret).await);
         }
     }
     let deadlocks = sql::number(&url, deadlocks).await - before;
+    assert!(deadlocks > 0, "the scenario has shown nothing");
+    for statement in ["ALTER SYSTEM RESET deadlock_timeout", "SELECT pg_reload_conf()"] {
+        sql::execute(&url, statement).await.expect("it is found as late as before");
+    }
     let outcomes = trial.end().await;
     let name = "F2 deadlocks (40P01)";
     outcomes.check(report, name, USUAL);

@@ -10,7 +10,7 @@ use crate::fleet::Fleet;
 use crate::postgres::usage_is_whole;
 use crate::report::Report;
 use crate::sql;
-use crate::trial::{Trial, USUAL};
+use crate::trial::{Trial, USUAL, is_steady};
 
 /// Told to stop while its buffers are full: nothing is lost.
 pub(crate) async fn one_is_told_to_stop(report: &mut Report, fleet: &mut Fleet) {
@@ -58,7 +58,10 @@ pub(crate) async fn one_is_killed(report: &mut Report, fleet: &mut Fleet, times:
         // last came when it was killed.
         let mut answered: Vec<_> = outcomes.history.asked.iter().collect();
         answered.retain(|asked| {
-            asked.instance == 0 && asked.outcome == Outcome::Admitted && asked.end <= killed
+            asked.instance == 0
+                && asked.outcome == Outcome::Admitted
+                && asked.end <= killed
+                && is_steady(asked.key)
         });
         answered.sort_by_key(|asked| std::cmp::Reverse(asked.end));
         let first = missing.checked_sub(1).and_then(|first| answered.get(first));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use keyauth_core::{Issuer, NewKey};
@@ -42,10 +42,13 @@ struct World {
     /// What is good all the time, to be read by number.
     steady: Vec<Issued>,
     changed: RwLock<VecDeque<(Key, String)>>,
+    /// Those that are asked for no more but at the end.
+    old: Mutex<Vec<(Key, String)>>,
     unknown: Vec<String>,
     next: AtomicUsize,
     began: Instant,
     is_over: AtomicBool,
+    is_paused: AtomicBool,
     /// Through which instances changes are made.
     changers: Vec<usize>,
     /// How long a revoke waits, in seconds.
@@ -95,10 +98,12 @@ impl Trial {
             api,
             steady,
             changed: RwLock::default(),
+            old: Mutex::default(),
             unknown: unknown.collect(),
             next: AtomicUsize::new(STEADY + UNKNOWN),
             began: Instant::now(),
             is_over: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
             changers,
             wait,
         });
@@ -113,6 +118,11 @@ impl Trial {
         Self { world, tasks }
     }
 
+    /// Has nobody ask or change anything for a while.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.world.is_paused.store(paused, Ordering::Relaxed);
+    }
+
     /// Since when the moments of its history count.
     pub(crate) fn began(&self) -> Instant {
         self.world.began
@@ -125,6 +135,7 @@ impl Trial {
         while let Some(part) = self.tasks.join_next().await {
             history.extend(part.expect("no panic"));
         }
+        history.extend(ask_for_all(&self.world).await);
         let good = |key| Changed {
             key,
             instance: 0,
@@ -141,6 +152,12 @@ impl Trial {
 impl World {
     fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    async fn while_paused(&self) {
+        while self.is_paused.load(Ordering::Relaxed) && !self.is_over() {
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -178,9 +195,28 @@ async fn ask(world: Arc<World>, asker: usize) -> History {
         let (key, secret) = world.key(number);
         let instance = number / 256 % world.api.instances();
         let start = world.now();
-        let outcome = world.api.auth(instance, &secret).await;
-        history.asked.push(Asked { key, instance, start, end: world.now(), outcome });
+        if let Some(outcome) = world.api.try_auth(instance, &secret).await {
+            history.asked.push(Asked { key, instance, start, end: world.now(), outcome });
+        }
         sleep(PAUSE).await;
+        world.while_paused().await;
+    }
+    history
+}
+
+/// Asks everybody once more for every key that was changed.
+async fn ask_for_all(world: &World) -> History {
+    let mut history = History::default();
+    let latest = world.changed.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut keys = world.old.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    keys.extend(latest);
+    for (key, secret) in keys {
+        for instance in 0..world.api.instances() {
+            let start = world.now();
+            if let Some(outcome) = world.api.try_auth(instance, &secret).await {
+                history.asked.push(Asked { key, instance, start, end: world.now(), outcome });
+            }
+        }
     }
     history
 }
@@ -209,20 +245,33 @@ async fn change(world: Arc<World>, changer: usize) -> History {
             let mut changed = world.changed.write().unwrap_or_else(PoisonError::into_inner);
             changed.push_back((key, issued.secret));
             if changed.len() > CHANGED {
-                changed.pop_front();
+                world
+                    .old
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(changed.pop_front());
             }
         }
         sleep(Duration::from_millis(300)).await;
         let instance = through(round + 1_000_003);
-        let start = world.now();
-        let revoked = world.api.revoke(instance, &issued.id, world.wait).await;
-        let acknowledged = revoked.is_ok().then(|| world.now());
-        let complete = match revoked {
-            Ok(complete) => complete,
-            Err(NotDone::NoAnswer) => false,
-            Err(NotDone::Refused(status, text)) => panic!("revoking: {status} {text}"),
-        };
-        history.changed.push(Changed { key, instance, good: false, start, acknowledged, complete });
+        // Until it is acknowledged, as somebody does who wants it gone.
+        loop {
+            let start = world.now();
+            let revoked = world.api.revoke(instance, &issued.id, world.wait).await;
+            let acknowledged = revoked.is_ok().then(|| world.now());
+            let complete = match revoked {
+                Ok(complete) => complete,
+                Err(NotDone::NoAnswer) => false,
+                Err(NotDone::Refused(status, text)) => panic!("revoking: {status} {text}"),
+            };
+            let good = false;
+            history.changed.push(Changed { key, instance, good, start, acknowledged, complete });
+            if acknowledged.is_some() {
+                break;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+        world.while_paused().await;
     }
     history
 }
@@ -264,8 +313,9 @@ impl Outcomes {
         if let Some(revoke) = complete.next_back() {
             let at = revoke.acknowledged.unwrap_or_default();
             let (start, end) = (at + Duration::from_micros(1), at + Duration::from_millis(1));
-            let (key, outcome) = (revoke.key, Outcome::Admitted);
-            let planted = Asked { key, instance: revoke.instance, start, end, outcome };
+            // Elsewhere than where it was revoked: so it is the completeness that counts.
+            let (key, outcome, instance) = (revoke.key, Outcome::Admitted, revoke.instance + 1);
+            let planted = Asked { key, instance, start, end, outcome };
             let history = History { asked: vec![planted], changed: history.changed.clone() };
             assert_eq!(history.violations(bounds).len(), 1, "a planted violation is found");
         }
@@ -289,6 +339,11 @@ impl Outcomes {
         let not = steady.iter().filter(|asked| asked.outcome != Outcome::Admitted).count();
         (not, steady.len())
     }
+}
+
+/// Whether a key is one of those that are good all the time.
+pub(crate) const fn is_steady(key: Key) -> bool {
+    key < STEADY
 }
 
 fn is_unknown(key: Key) -> bool {
