@@ -1,5 +1,7 @@
 //! What the fuzz targets of `tests/fuzz` check of what is private here.
 
+#![expect(clippy::expect_used, reason = "a check fails by panicking")]
+
 use axum::http::Uri;
 use keyauth_core::{GroupId, Issuer, KeyUpdate, NewKey, OwnerId, TenantId};
 use serde::de::DeserializeOwned;

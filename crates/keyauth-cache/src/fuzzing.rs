@@ -1,5 +1,7 @@
 //! What the fuzz targets of `tests/fuzz` check of what is private here.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a check fails by panicking")]
+
 use keyauth_core::{KeyDigest, Origin, SealKey};
 
 use crate::shared::{Content, HEAD_LEN, open, seal, seal_in_place};
