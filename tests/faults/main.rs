@@ -26,6 +26,7 @@ mod postgres;
 mod processes;
 mod redis;
 mod report;
+mod soak;
 mod sql;
 mod trial;
 
@@ -76,6 +77,13 @@ impl Chosen {
             say(&format!("== {name}"));
         }
         chosen
+    }
+}
+
+impl Chosen {
+    /// Whether it is asked for by just this name.
+    fn has_named(&self, name: &str) -> bool {
+        self.named.iter().any(|named| named == name) && self.has(name, false)
     }
 }
 
@@ -151,6 +159,12 @@ async fn run(chosen: &Chosen) -> Report {
             }
             None => report.row("F7, F8 clocks", "not run: libfaketime is not here", "", false),
         }
+    }
+    // An hour, where it is asked for by its name.
+    if chosen.has_named("soak") {
+        let minutes = std::env::var("KEYAUTH_SOAK").ok().and_then(|text| text.parse().ok());
+        let how_long = Duration::from_secs(60 * minutes.unwrap_or(60));
+        soak::stays_flat(&mut report, &mut fleet, how_long).await;
     }
     if chosen.has("failover numbers come again", false) {
         failover::numbers_come_again(&mut report, &fleet).await;

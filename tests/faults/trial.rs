@@ -16,9 +16,15 @@ use crate::fleet::Fleet;
 use crate::report::{Report, say};
 
 /// Who asks, all the time.
-const ASKERS: usize = 16;
-/// How long each waits between two requests: so there are 1 000 in a second at the most.
-const PAUSE: Duration = Duration::from_millis(15);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) askers: usize,
+    /// How long each waits between two requests.
+    pub(crate) pause: Duration,
+}
+
+/// A thousand requests in a second at the most.
+const MODEST: Load = Load { askers: 16, pause: Duration::from_millis(15) };
 /// Keys that stay as they are, and texts that are no keys.
 const STEADY: usize = 20;
 const UNKNOWN: usize = 5;
@@ -71,6 +77,16 @@ impl Trial {
     /// Begins one in which changes are made through some, and revokes wait so many seconds for all
     /// to know.
     pub(crate) async fn begin_changing(fleet: &Fleet, changers: Vec<usize>, wait: u8) -> Self {
+        Self::begin_under(fleet, MODEST, changers, wait).await
+    }
+
+    /// The same under another load.
+    pub(crate) async fn begin_under(
+        fleet: &Fleet,
+        load: Load,
+        changers: Vec<usize>,
+        wait: u8,
+    ) -> Self {
         let api = fleet.api();
         let through = changers.first().copied().unwrap_or_default();
         let mut steady = Vec::new();
@@ -108,8 +124,8 @@ impl Trial {
             wait,
         });
         let mut tasks = JoinSet::new();
-        for asker in 0..ASKERS {
-            tasks.spawn(ask(Arc::clone(&world), asker));
+        for asker in 0..load.askers {
+            tasks.spawn(ask(Arc::clone(&world), asker, load));
         }
         let changers = if world.changers.is_empty() { 0 } else { CHANGERS };
         for changer in 0..changers {
@@ -186,11 +202,11 @@ fn scatter(number: usize) -> usize {
     number.wrapping_mul(0x9e37_79b1).rotate_right(16)
 }
 
-async fn ask(world: Arc<World>, asker: usize) -> History {
+async fn ask(world: Arc<World>, asker: usize, load: Load) -> History {
     let mut history = History::default();
     let mut round = asker;
     while !world.is_over() {
-        round += ASKERS;
+        round += load.askers;
         let number = scatter(round);
         let (key, secret) = world.key(number);
         let instance = number / 256 % world.api.instances();
@@ -198,7 +214,7 @@ async fn ask(world: Arc<World>, asker: usize) -> History {
         if let Some(outcome) = world.api.try_auth(instance, &secret).await {
             history.asked.push(Asked { key, instance, start, end: world.now(), outcome });
         }
-        sleep(PAUSE).await;
+        sleep(load.pause).await;
         world.while_paused().await;
     }
     history

@@ -1,7 +1,5 @@
 //! What this process knows of budgets.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keyauth_core::{AccountName, Amount, BudgetState, Timestamp};
@@ -10,6 +8,8 @@ use tokio::sync::Semaphore;
 
 use crate::exhausted::{Exhaustion, Terms};
 use crate::leases::Stock;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How long one is kept that nobody asks for.
 const KEPT: Duration = Duration::from_secs(60);

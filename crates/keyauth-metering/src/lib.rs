@@ -48,10 +48,13 @@ mod exhausted;
 #[doc(hidden)]
 pub mod fuzzing;
 mod held;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod leases;
 mod meter;
 mod reserving;
 mod settling;
+mod sync;
 mod usage;
 
 pub use meter::LedgerMeter;

@@ -13,6 +13,7 @@ use keyauth_ratelimit::{FleetLimiter, LocalLimiter};
 use keyauth_redis::{Redis, RedisCache, RedisLimits};
 use keyauth_tower::KeyAuthLayer;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::health::{self, Health};
@@ -29,12 +30,16 @@ pub(super) struct Assembled {
 const WHERE: &str = "keyauth: the management API is under /v1, and described by /v1/openapi.json; \
                      proxies ask /auth\n";
 
-/// Forgets what is too old to be told: also where nobody asks.
-async fn keep_up(metrics: PrometheusHandle, mut stopped: watch::Receiver<bool>) {
+/// Forgets what is too old to be told, also where nobody asks, and counts what is under way.
+async fn keep_up(recorded: PrometheusHandle, mut stopped: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(5));
     loop {
         tokio::select! {
-            _ = ticks.tick() => metrics.run_upkeep(),
+            _ = ticks.tick() => {
+                recorded.run_upkeep();
+                let tasks = Handle::current().metrics().num_alive_tasks();
+                metrics::gauge!("keyauth_tasks").set(f64::from(u32::try_from(tasks).unwrap_or(u32::MAX)));
+            }
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
     }

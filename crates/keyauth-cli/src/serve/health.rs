@@ -10,10 +10,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use keyauth_core::{Clock, Directory, SystemClock, TenantId};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// How long the store may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// How long its answer is good for all who ask: anybody may, as often as he likes, and the store has
+/// others to answer.
+const FRESH: Duration = Duration::from_secs(1);
 /// How long it may have been away: as long as what is cached is served without it.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -27,6 +30,8 @@ pub(super) struct Health {
     clock: Arc<dyn Clock>,
     /// When it last did, by the clock's uptime in milliseconds.
     answered: Arc<AtomicU64>,
+    /// When it was last asked, and whether it answered. Held by whoever asks it for all who wait.
+    asked: Arc<Mutex<Option<(u64, bool)>>>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -53,16 +58,25 @@ impl Health {
     ) -> Self {
         // It has answered when it was opened.
         let answered = Arc::new(AtomicU64::new(millis(&*clock)));
-        Self { ask: Arc::new(ask), clock, answered, stopped }
+        Self { ask: Arc::new(ask), clock, answered, asked: Arc::default(), stopped }
     }
 }
 
 impl Health {
-    /// Whether the store does, now.
+    /// Whether the store does, now or a moment ago.
     async fn answers(&self) -> bool {
+        let mut asked = self.asked.lock().await;
+        if let Some((at, answers)) = *asked {
+            let ago = millis(&*self.clock).saturating_sub(at);
+            if Duration::from_millis(ago) < FRESH {
+                return answers;
+            }
+        }
         let answers = (self.ask)().await;
+        let now = millis(&*self.clock);
+        *asked = Some((now, answers));
         if answers {
-            self.answered.fetch_max(millis(&*self.clock), Ordering::Relaxed);
+            self.answered.fetch_max(now, Ordering::Relaxed);
         }
         answers
     }
@@ -139,8 +153,33 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         assert!(!is_ready().await, "and no longer");
         answers.store(true, Ordering::Relaxed);
+        clock.advance(FRESH);
         assert!(is_ready().await);
         stop.send_replace(true);
         assert!(!is_ready().await);
+    }
+
+    #[tokio::test]
+    async fn however_many_ask_the_store_is_asked_once_a_second() {
+        let clock = Arc::new(FakeClock::default());
+        let asked = Arc::new(AtomicU64::new(0));
+        let (_stop, stopped) = watch::channel(false);
+        let count = Arc::clone(&asked);
+        let ask = move || -> Asking {
+            let count = Arc::clone(&count);
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                count.fetch_add(1, Ordering::Relaxed);
+                true
+            })
+        };
+        let health = Health::asking(ask, Arc::clone(&clock) as Arc<dyn Clock>, stopped);
+        for second in 1..=3 {
+            let asking = (0..100).map(|_| ready(State(health.clone())));
+            let answers = futures_util::future::join_all(asking).await;
+            assert!(answers.iter().all(|(status, _)| status.is_success()));
+            assert_eq!(asked.load(Ordering::Relaxed), second);
+            clock.advance(FRESH);
+        }
     }
 }

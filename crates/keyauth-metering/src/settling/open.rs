@@ -1,11 +1,11 @@
 //! What is under way.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use keyauth_core::ChargeId;
 use papaya::HashMap;
 use tokio::sync::Notify;
+
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Charges that are reserved, or may be, and those that wait to be settled.
 #[derive(Debug, Default)]

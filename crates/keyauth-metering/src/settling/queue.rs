@@ -1,14 +1,14 @@
 //! The queue of what is to be booked.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keyauth_core::{AccountName, Amount, ChargedBudget, LedgerError, NewCharge};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::open::{Open, Opened};
 use super::{Basis, Settlement};
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// With more than this under way, what was not reserved is added up: there is no request any more
 /// that would bound its number.

@@ -210,7 +210,7 @@ async fn read(
             _ => Duration::ZERO,
         };
         let piece = buffer.get(..read).unwrap_or_default().to_vec();
-        if sender.send((Instant::now() + late, piece)).is_err() || read == 0 {
+        if sender.send((sleep(late).deadline(), piece)).is_err() || read == 0 {
             return Ok(());
         }
     }

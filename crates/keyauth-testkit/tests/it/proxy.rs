@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use keyauth_core::{Clock, SystemClock};
 use keyauth_testkit::{FaultProxy, Flow, Way, Wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// Long enough to see that nothing comes, and short enough to wait for.
 const A_WHILE: Duration = Duration::from_millis(200);
@@ -48,7 +49,7 @@ async fn says_again(stream: &mut TcpStream, text: &str) -> io::Result<()> {
 async fn a_wire_can_be_damaged_in_every_way_and_mended() {
     let (url, _ended) = echo().await;
     let proxy = FaultProxy::to(&url).await;
-    let mut stream = connect(&proxy).await;
+    let (mut stream, clock) = (connect(&proxy).await, SystemClock::new());
     says_again(&mut stream, "whole").await.expect("an echo");
     for way in [Way::ToServer, Way::ToClient] {
         proxy.set_flow(way, Flow::Held);
@@ -58,9 +59,9 @@ async fn a_wire_can_be_damaged_in_every_way_and_mended() {
         let mut said = [0; 4];
         stream.read_exact(&mut said).await.expect("what was held is not lost");
         proxy.set_flow(way, Flow::Late(A_WHILE));
-        let began = Instant::now();
+        let began = clock.uptime();
         says_again(&mut stream, "late").await.expect("all the same");
-        assert!(began.elapsed() >= A_WHILE);
+        assert!(clock.uptime() - began >= A_WHILE);
         proxy.set_flow(way, Flow::Sliced(1));
         says_again(&mut stream, "sliced").await.expect("whole all the same");
         proxy.set_flow(way, Flow::Free);
