@@ -64,11 +64,17 @@ fn what_was_taken_ahead_is_settled_by_what_was_spent() {
                     let place = queue.place(&charge).expect("it is started");
                     put.fetch_add(1, Ordering::SeqCst);
                     account.stock().put(charge, &lease(), Duration::from_secs(number), place);
-                    drop(account);
-                    accounts.tidy(Duration::from_secs(600));
+                }
+            })
+        };
+        let tidier = {
+            let accounts = Arc::clone(&accounts);
+            thread::spawn(move || {
+                for number in 0..2 {
                     for account in accounts.all() {
                         account.stock().retire(Duration::from_secs(number));
                     }
+                    accounts.tidy(Duration::from_secs(600));
                 }
             })
         };
@@ -89,6 +95,7 @@ fn what_was_taken_ahead_is_settled_by_what_was_spent() {
             })
             .collect();
         keeper.join().expect("no panic");
+        tidier.join().expect("no panic");
         takers.into_iter().for_each(|taker| taker.join().expect("no panic"));
         accounts.all().iter().for_each(|account| account.stock().close());
         let (mut booked, mut batches) = (0, Vec::new());
