@@ -36,8 +36,8 @@ figures:
     cargo bench -p keyauth-bench --bench limits
     cargo bench -p keyauth-bench --bench money
 
-# Breaks PostgreSQL, Redis, wires and processes under a fleet, and checks every promise; some forty
-# minutes. F7 and F8 need libfaketime.
+# Breaks PostgreSQL, Redis, wires and processes under a fleet, and checks what it promises; half an
+# hour at least. F7 and F8 need libfaketime; `just faults soak` is an hour of its own.
 faults *scenarios:
     cargo test --release -p keyauth-tests --test faults -- --all {{scenarios}}
 

@@ -1,7 +1,7 @@
 //! A fleet of `keyauth serve` over PostgreSQL and Redis, while something goes wrong: F1 to F9, with
 //! the promises that are to hold meanwhile checked at the end.
 //!
-//!     just faults                                         # all of it, some forty minutes
+//!     just faults                                         # all of it, half an hour at least
 //!     cargo test -p keyauth-tests --test faults           # a short selection
 //!     cargo test -p keyauth-tests --test faults -- --all redis   # those with this in their names
 //!

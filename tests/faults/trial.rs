@@ -91,7 +91,7 @@ impl Trial {
         let through = changers.first().copied().unwrap_or_default();
         let mut steady = Vec::new();
         for number in 0..STEADY {
-            // Half of them have a limit that Redis counts, and that is far away.
+            // Half of them have a limit that is leased from Redis, and that is far away.
             let limit = json!({"name": "far", "count": 1_000_000, "window": "1m"});
             let limits = if number % 2 == 0 { vec![] } else { vec![limit] };
             let body = json!({"name": "steady", "limits": limits});
