@@ -1,9 +1,9 @@
 //! `keyauth serve`.
 
 mod assembled;
+mod connections;
 mod health;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use keyauth_admin::ManagedStore;
@@ -17,6 +17,7 @@ use crate::settings::Settings;
 use crate::signal::stop_signal;
 use crate::told::{Failure, say};
 use assembled::Assembled;
+use connections::Bounds;
 
 /// How long each thing may take that is closed at the end.
 const CLOSING: Duration = Duration::from_secs(15);
@@ -75,12 +76,12 @@ where
     make_first(&store).await?;
     // Whoever has started it may not read on.
     let _ = say(format!("listening on http://{address}\n").as_bytes());
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
+    tokio::spawn(async move {
         stop_signal().await;
         tracing::info!("stopping");
         stopping.send_replace(true);
     });
+    let serving = connections::serve(listener, app, stopped.clone(), Bounds::default());
     // Whoever holds a connection open after the signal does not hold up the end.
     let (drain, mut overdue) = (settings.drain, stopped.clone());
     let overdue = async {
@@ -88,13 +89,12 @@ where
         tokio::time::sleep(drain).await;
     };
     let ending = async {
-        let served = tokio::select! {
-            served = serving => served.map_err(|error| Failure::other("serving has ended", &error)),
-            () = overdue => Ok(()),
-        };
+        tokio::select! {
+            () = serving => {}
+            () = overdue => {}
+        }
         // Nor does a database that is away; what is not written then stays in the spool.
         let _ = tokio::time::timeout(CLOSING, background.shutdown()).await;
-        served
     };
     // Nor does any of that hold up whoever says it twice.
     let mut stopped = stopped;
@@ -103,7 +103,7 @@ where
         stop_signal().await;
     };
     tokio::select! {
-        served = ending => served,
+        () = ending => Ok(()),
         () = again => Err(Failure::failed("ended at once, by a second signal")),
     }
 }

@@ -76,10 +76,20 @@ impl Server {
         variables: &[(&str, &str)],
     ) -> Self {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
-        let mut running = Running::start_with(PROGRAM, &arguments, folder, variables);
+        Self::listening(Running::start_with(PROGRAM, &arguments, folder, variables)).await
+    }
+
+    async fn listening(mut running: Running) -> Self {
         let line = running.line_with("listening on http://").await;
         let address = line.trim_start_matches("listening on http://").to_owned();
         Self { running, address }
+    }
+
+    /// The same, where no more than so many files may be open.
+    pub(crate) async fn start_with_files(folder: &Path, files: u32) -> Self {
+        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\" 2>log");
+        let arguments = ["-c", &limited, PROGRAM, "serve", "--listen", "127.0.0.1:0"];
+        Self::listening(Running::start_with("sh", &arguments, folder, &[])).await
     }
 
     pub(crate) fn address(&self) -> &str {

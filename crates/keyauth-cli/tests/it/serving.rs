@@ -145,3 +145,22 @@ async fn a_fleet_shares_postgresql_and_redis() {
     }
     assert!(one.running.terminate().await && other.running.terminate().await);
 }
+
+/// Connections of whoever likes to connect take none of the files that the server needs itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_leave_files_to_the_database() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with_files(folder.path(), 160).await;
+    let held: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(server.address())).collect();
+    assert!(held.iter().all(Result::is_ok), "the system takes them all");
+    let waiting = tokio::spawn({
+        let key = first_key(folder.path());
+        async move { server.get("/v1/keys", &key).await.status }
+    });
+    // They are let go of in the order in which they came.
+    drop(held);
+    assert_eq!(waiting.await.expect("no panic"), 200, "the database is asked");
+    let log = fs::read_to_string(folder.path().join("log")).expect("it says something");
+    assert!(log.contains("as many connections as there may be"), "{log}");
+    assert!(!log.contains("open files"), "{log}");
+}

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use keyauth_cache::CacheOptions;
 use keyauth_core::{
-    AuditLog, AuditQuery, ChangeFeed, Denial, Directory, Group, GroupId, GroupKind, KeyRef,
-    KeyStatus, KeyStore, NewKey, Owner, OwnerId, Propagation, TenantId,
+    AuditLog, AuditQuery, BoundKeys, ChangeFeed, Denial, Directory, Group, GroupId, GroupKind,
+    KeyRef, KeyStatus, KeyStore, NewKey, Owner, OwnerId, Propagation, TenantId,
 };
 use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx::postgres::PgConnectOptions;
@@ -245,9 +245,24 @@ async fn a_service_needs_the_rights_that_are_written_down_and_no_others() {
     assert!(sqlx::query("SELECT seal FROM keyauth.deployment").execute(store.pool()).await.is_ok());
     ledger::charge_and_reset(&store).await;
     usage::write_and_read(&store, &key).await;
+    let (tenant, plan) = (TenantId::default(), GroupId::new("plan").expect("a group"));
+    let ada = OwnerId::new("ada").expect("an owner");
+    store.put_owner(&Owner::new(tenant.clone(), ada.clone())).await.expect("an owner");
+    let group = Group::new(tenant.clone(), plan.clone(), GroupKind::Exclusive);
+    store.put_group(&group).await.expect("a group");
+    store.add_member(&tenant, &plan, &ada).await.expect("a member");
+    store.remove_member(&tenant, &plan, &ada).await.expect("none");
+    store.delete_group(&tenant, &plan, BoundKeys::Refuse).await.expect("deleted");
+    store.delete_owner(&tenant, &ada).await.expect("deleted");
+    store.delete(&new).await.expect("deleted");
     assert!(!store.audit(&AuditQuery::last_of_all(9)).await.expect("it may be read").is_empty());
     for forbidden in [
         "DELETE FROM keyauth.audit",
+        // A row that is gone is not known to have been revoked, and could be put there again.
+        "DELETE FROM keyauth.keys",
+        "DELETE FROM keyauth.owners",
+        "DELETE FROM keyauth.tenants",
+        "UPDATE keyauth.key_usage SET last_used_at = now()",
         "UPDATE keyauth.audit SET actor = 'somebody'",
         "INSERT INTO keyauth.audit (kind, what, action) VALUES ('key', 'key', 'changed')",
         "SELECT keyauth.note_truncation()",
