@@ -133,6 +133,13 @@ impl Api {
         }
     }
 
+    /// What an instance takes for the time, to the second.
+    pub(crate) async fn date(&self, instance: usize) -> String {
+        let asked = self.client.get(format!("{}/healthz", self.addresses[instance]));
+        let answer = asked.send().await.expect("an answer");
+        answer.headers()["date"].to_str().expect("a date").to_owned()
+    }
+
     /// A counter of an instance's metrics, all of its labels together that a line contains.
     pub(crate) async fn metric(&self, instance: usize, name: &str, labels: &str) -> f64 {
         let asked = self.client.get(format!("{}/metrics", self.addresses[instance]));

@@ -38,20 +38,29 @@ pub(crate) async fn feed_is_half_open(report: &mut Report, fleet: &Fleet) {
 
 /// One instance is cut off from PostgreSQL, while others revoke.
 pub(crate) async fn one_is_cut_off(report: &mut Report, fleet: &Fleet, how_long: Duration) {
-    let bounds = Bounds { staleness: SERVES, ..USUAL };
+    let bounds = Bounds { behind: Some((0, SERVES)), ..USUAL };
     for wire in [Wire::Dead, Wire::Cut] {
         let trial = Trial::begin_changing(fleet, vec![1, 2], 2).await;
-        sleep(Duration::from_secs(1)).await;
+        // It has them cached, and is asked for them all the time.
+        let keys = trial.watch(1, 12).await;
         let cut_off = &fleet.instances[0];
         cut_off.database.set_wire(wire);
         cut_off.feed.set_wire(wire);
-        sleep(how_long).await;
+        let cut = Instant::now();
+        for (number, key) in keys.into_iter().enumerate() {
+            sleep(how_long / 24).await;
+            trial.revoke_watched(1 + number % 2, key).await;
+        }
+        sleep(how_long.saturating_sub(cut.elapsed())).await;
         cut_off.feed.set_wire(Wire::Whole);
         cut_off.database.set_wire(Wire::Whole);
         fleet.wait_until_whole().await;
         let outcomes = trial.end().await;
         let name = format!("F4 one instance cut off for {how_long:?}, its wire {wire:?}");
         outcomes.check(report, &name, bounds);
+        assert!(outcomes.unknown_unanswered(0) > 0, "it was not cut off: nothing is shown");
+        let (not, of) = outcomes.steady_not_admitted_at(|instance| instance != 0);
+        report.never(format!("{name}: good keys not let through by the others"), not, of);
     }
 }
 

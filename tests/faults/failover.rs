@@ -67,6 +67,13 @@ pub(crate) async fn a_replica_lags_and_is_promoted(report: &mut Report, fleet: &
     let bounds = Bounds { arrival: Duration::from_secs(3_600), ..USUAL };
     outcomes.check(report, "F9 lookups sent to a replica that lags", bounds);
     sql::execute(&replica, "SELECT pg_wal_replay_resume()").await.expect("it follows");
+
+    let trial = Trial::begin(fleet).await;
+    let keys = trial.watch(1, 12).await;
+    for key in &keys[..6] {
+        trial.revoke_watched(1, *key).await;
+    }
+    trial.hold_changes(true).await;
     // What it has not heard of when the primary is gone is lost, which nobody can mend.
     let heard = "SELECT (pg_last_wal_replay_lsn() = pg_last_wal_receive_lsn())::int::bigint";
     while sql::number(&replica, heard).await == 0 {
@@ -83,10 +90,13 @@ pub(crate) async fn a_replica_lags_and_is_promoted(report: &mut Report, fleet: &
         }
     }
     fleet.wait_until_whole().await;
-    let trial = Trial::begin(fleet).await;
+    for key in &keys[6..] {
+        trial.revoke_watched(1, *key).await;
+    }
+    trial.hold_changes(false).await;
     sleep(Duration::from_secs(6)).await;
     let outcomes = trial.end().await;
-    let name = "F9 a replica is promoted";
+    let name = "F9 a replica is promoted under load";
     outcomes.check(report, name, USUAL);
     let (not, of) = outcomes.steady_not_admitted();
     report.never(format!("{name}: good keys not let through"), not, of);

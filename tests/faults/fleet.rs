@@ -92,6 +92,16 @@ impl Fleet {
         Api::new(addresses.collect(), self.administrator.clone())
     }
 
+    /// Has nobody wait for those that were killed: revokes would, for as long as these could serve.
+    pub(crate) async fn forget_the_dead(&self) {
+        let url = self.postgres.url();
+        let beats = "CREATE TEMPORARY TABLE beats AS SELECT id, beat FROM keyauth.instances; \
+                     SELECT pg_sleep(3); \
+                     DELETE FROM keyauth.instances AS i USING beats AS b \
+                     WHERE i.id = b.id AND i.beat = b.beat";
+        crate::sql::execute(&url, beats).await.expect("they are forgotten");
+    }
+
     /// Waits until each answers to a key that it cannot know from before.
     pub(crate) async fn wait_until_whole(&self) {
         let api = self.api();

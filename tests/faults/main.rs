@@ -30,6 +30,7 @@ mod soak;
 mod sql;
 mod trial;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use fleet::Fleet;
 use keyauth_testkit::fake_time_library;
 use report::{Report, say};
+use tokio::time::timeout;
 
 const INSTANCES: usize = 3;
 /// Longer than everything takes.
@@ -53,11 +55,23 @@ fn main() -> ExitCode {
     // The client wants one, though it speaks without.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let running = async {
-        let in_time = tokio::time::timeout(PATIENCE, run(&chosen)).await;
-        in_time.expect("it comes to an end")
-    };
-    let report = runtime.expect("threads").block_on(running);
+    let runtime = runtime.expect("threads");
+    let mut report = Report::default();
+    // What is there so far is told, whatever comes between.
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            tokio::select! {
+                ended = timeout(PATIENCE, run(&chosen, &mut report)) => ended.is_ok(),
+                _ = tokio::signal::ctrl_c() => false,
+            }
+        })
+    }));
+    report.sum_up();
+    match ended {
+        Ok(true) => {}
+        Ok(false) => report.broken_off("it was ended, or has taken too long"),
+        Err(_) => report.broken_off("a panic"),
+    }
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("keyauth-faults.json");
     if report.finish(&file) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -87,75 +101,74 @@ impl Chosen {
     }
 }
 
-async fn run(chosen: &Chosen) -> Report {
-    let mut report = Report::default();
+async fn run(chosen: &Chosen, report: &mut Report) {
     let mut fleet = Fleet::start(INSTANCES).await;
     let (seconds, minute) = (Duration::from_secs, Duration::from_secs(60));
     if chosen.has("revokes arrive", false) {
-        cut_off::revokes_arrive(&mut report, &fleet, 200).await;
+        cut_off::revokes_arrive(report, &fleet, 200).await;
     }
     for fault in redis::Fault::ALL {
         if chosen.has(&format!("redis {fault:?}"), matches!(fault, redis::Fault::Frozen)) {
-            redis::goes_wrong(&mut report, &fleet, fault).await;
+            redis::goes_wrong(report, &fleet, fault).await;
         }
     }
     if chosen.has("redis down at start", false) {
-        redis::is_down_at_start(&mut report, &mut fleet).await;
+        redis::is_down_at_start(report, &mut fleet).await;
     }
     if chosen.has("postgres down for a minute", false) {
-        postgres::is_down(&mut report, &fleet, minute).await;
+        postgres::is_down(report, &fleet, minute).await;
     }
     if chosen.has("postgres killed during commits", true) {
         let times = if chosen.all { 5 } else { 1 };
-        postgres::is_killed_during_commits(&mut report, &fleet, times).await;
+        postgres::is_killed_during_commits(report, &fleet, times).await;
     }
     if chosen.has("postgres pool exhausted", false) {
-        postgres::has_no_connection_to_give(&mut report, &fleet).await;
+        postgres::has_no_connection_to_give(report, &fleet).await;
     }
     if chosen.has("postgres deadlocks", false) {
-        postgres::finds_deadlocks(&mut report, &fleet).await;
+        postgres::finds_deadlocks(report, &fleet).await;
     }
     if chosen.has("postgres disk full", false) {
-        postgres::disk_is_full(&mut report, &fleet).await;
+        postgres::disk_is_full(report, &fleet).await;
     }
     if chosen.has("feed half open", false) {
-        cut_off::feed_is_half_open(&mut report, &fleet).await;
+        cut_off::feed_is_half_open(report, &fleet).await;
     }
     if chosen.has("one cut off", true) {
         let how_long = if chosen.all { seconds(75) } else { seconds(4) };
-        cut_off::one_is_cut_off(&mut report, &fleet, how_long).await;
+        cut_off::one_is_cut_off(report, &fleet, how_long).await;
     }
     if chosen.has("one cut off serves no longer than it may", false) {
-        cut_off::serves_no_longer_than_it_may(&mut report, &fleet).await;
+        cut_off::serves_no_longer_than_it_may(report, &fleet).await;
     }
     if chosen.has("one cut off, strictly", false) {
-        cut_off::serves_no_longer_than_it_may_strictly(&mut report, &fleet).await;
+        cut_off::serves_no_longer_than_it_may_strictly(report, &fleet).await;
     }
     if chosen.has("one stopped", true) {
         let how_long = if chosen.all { seconds(30) } else { seconds(8) };
-        cut_off::one_is_stopped(&mut report, &fleet, how_long).await;
+        cut_off::one_is_stopped(report, &fleet, how_long).await;
     }
     if chosen.has("one told to stop", true) {
-        processes::one_is_told_to_stop(&mut report, &mut fleet).await;
+        processes::one_is_told_to_stop(report, &mut fleet).await;
     }
     // Of how much time something was lost is no matter for a test on a machine that does much else.
     if chosen.has("one killed", false) {
-        processes::one_is_killed(&mut report, &mut fleet, 10).await;
+        processes::one_is_killed(report, &mut fleet, 10).await;
     }
     if chosen.has("limits", false) {
-        limits::hold(&mut report, &mut fleet).await;
+        limits::hold(report, &mut fleet).await;
     }
     if chosen.has("money", false) {
-        money::is_spent_once(&mut report, &mut fleet).await;
+        money::is_spent_once(report, &mut fleet).await;
     }
     if chosen.has("flood", false) {
-        flood::pushes_nothing_out(&mut report, &fleet, 1_000_000).await;
+        flood::pushes_nothing_out(report, &fleet, 1_000_000).await;
     }
     if chosen.has("clocks", false) {
         match fake_time_library() {
             Some(library) => {
-                processes::clocks_differ(&mut report, &mut fleet, &library).await;
-                limits::hold_when_the_clock_of_redis_jumps(&mut report, &library).await;
+                processes::clocks_differ(report, &mut fleet, &library).await;
+                limits::hold_when_the_clock_of_redis_jumps(report, &library).await;
             }
             None => report.row("F7, F8 clocks", "not run: libfaketime is not here", "", false),
         }
@@ -164,14 +177,12 @@ async fn run(chosen: &Chosen) -> Report {
     if chosen.has_named("soak") {
         let minutes = std::env::var("KEYAUTH_SOAK").ok().and_then(|text| text.parse().ok());
         let how_long = Duration::from_secs(60 * minutes.unwrap_or(60));
-        soak::stays_flat(&mut report, &mut fleet, how_long).await;
+        soak::stays_flat(report, &mut fleet, how_long).await;
     }
     if chosen.has("failover numbers come again", false) {
-        failover::numbers_come_again(&mut report, &fleet).await;
+        failover::numbers_come_again(report, &fleet).await;
     }
     if chosen.has("failover to a replica", false) {
-        failover::a_replica_lags_and_is_promoted(&mut report, &fleet).await;
+        failover::a_replica_lags_and_is_promoted(report, &fleet).await;
     }
-    report.sum_up();
-    report
 }

@@ -4,12 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyauth_tests::history::Outcome;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::fleet::Fleet;
-use crate::postgres::usage_is_whole;
+use crate::postgres::{usage, usage_is_whole};
 use crate::report::Report;
-use crate::sql;
 use crate::trial::{Trial, USUAL, is_steady};
 
 /// Told to stop while its buffers are full: nothing is lost.
@@ -42,18 +41,12 @@ pub(crate) async fn one_is_killed(report: &mut Report, fleet: &mut Fleet, times:
         fleet.wait_until_whole().await;
         let outcomes = trial.end().await;
         outcomes.check(report, "F6 kill -9 under load", USUAL);
-        let [least, most] = outcomes.steady_calls(fleet.instances.len());
-        let mut recorded = 0;
-        // What is in the spool is written within seconds.
-        let until = Instant::now() + Duration::from_secs(20);
-        while recorded < least && Instant::now() < until {
-            sleep(Duration::from_millis(500)).await;
-            [recorded, _] = sql::recorded(&fleet.postgres.url(), &outcomes.steady).await;
-        }
-        let missing = usize::try_from(least - recorded).unwrap_or_default();
-        twice += usize::try_from(recorded - most).unwrap_or_default();
-        calls += least;
+        let of = usage(fleet, &outcomes).await;
+        let missing = of.lost;
+        twice += of.twice;
+        calls += of.calls;
         lost += missing;
+        fleet.forget_the_dead().await;
         // The last answers that it gave are those that it had no time to write down, and the very
         // last came when it was killed.
         let mut answered: Vec<_> = outcomes.history.asked.iter().collect();
@@ -89,6 +82,14 @@ pub(crate) async fn clocks_differ(report: &mut Report, fleet: &mut Fleet, librar
             [("LD_PRELOAD", library), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
         fleet.add(&variables).await;
     }
+    let (api, mut minutes) = (fleet.api(), Vec::new());
+    for instance in 2..fleet.instances.len() {
+        let date = api.date(instance).await;
+        // As far as the minutes, of which more than two lie between them.
+        minutes.push(date[..date.len() - ":00 GMT".len()].to_owned());
+    }
+    minutes.dedup();
+    assert_eq!(minutes.len(), 3, "{minutes:?}: the scenario has shown nothing");
     let trial = Trial::begin(fleet).await;
     sleep(Duration::from_secs(8)).await;
     let outcomes = trial.end().await;

@@ -59,6 +59,11 @@ impl Report {
         self.row(promise, format!("{count} of {of}"), 0, count == 0);
     }
 
+    /// Adds a row of a scenario that has not come to its end.
+    pub(crate) fn broken_off(&mut self, why: &str) {
+        self.row("all that was asked for has been run", why, "", false);
+    }
+
     /// Adds rows about all histories together.
     pub(crate) fn sum_up(&mut self) {
         let totals = std::mem::take(&mut self.totals);

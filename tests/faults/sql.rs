@@ -24,13 +24,21 @@ pub(crate) async fn number(url: &str, query: &str) -> i64 {
     number.fetch_one(&mut connection).await.expect("a number")
 }
 
-/// How many calls with these keys are on record, one by one and in sums of days.
-pub(crate) async fn recorded(url: &str, keys: &[Issued]) -> [i64; 2] {
-    let keys: Vec<_> = keys.iter().map(|key| format!("'{}'", key.id)).collect();
-    let keys = keys.join(", ");
-    let calls = format!("SELECT count(*) FROM keyauth.usage WHERE key_id IN ({keys})");
-    let sums = format!(
-        "SELECT coalesce(sum(requests), 0)::bigint FROM keyauth.usage_days WHERE key_id IN ({keys})"
-    );
-    [number(url, &calls).await, number(url, &sums).await]
+/// How many calls with each of these keys are on record, one by one and in sums of days.
+pub(crate) async fn recorded(url: &str, keys: &[Issued]) -> Vec<[usize; 2]> {
+    let mut connection = connect(url).await.expect("a server");
+    let mut recorded = Vec::new();
+    for Issued { id, .. } in keys {
+        let count = format!(
+            "SELECT (SELECT count(*) FROM keyauth.usage WHERE key_id = '{id}'), \
+             (SELECT coalesce(sum(requests), 0)::bigint FROM keyauth.usage_days \
+              WHERE key_id = '{id}')"
+        );
+        let count: (i64, i64) =
+            sqlx::query_as(AssertSqlSafe(count)).fetch_one(&mut connection).await.expect("counts");
+        let [calls, sums] =
+            [count.0, count.1].map(|count| usize::try_from(count).expect("a count"));
+        recorded.push([calls, sums]);
+    }
+    recorded
 }

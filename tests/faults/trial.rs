@@ -28,6 +28,8 @@ const MODEST: Load = Load { askers: 16, pause: Duration::from_millis(15) };
 /// Keys that stay as they are, and texts that are no keys.
 const STEADY: usize = 20;
 const UNKNOWN: usize = 5;
+/// Less than that let through, or refused, shows nothing.
+const LEAST: usize = 50;
 /// How many of those that were changed are asked for at once, the latest.
 const CHANGED: usize = 30;
 /// Who issues keys and revokes them.
@@ -35,7 +37,7 @@ const CHANGERS: usize = 3;
 
 /// What a fleet keeps, where nothing says otherwise.
 pub(crate) const USUAL: Bounds =
-    Bounds { staleness: Duration::from_secs(5), arrival: Duration::from_secs(2) };
+    Bounds { staleness: Duration::from_secs(5), arrival: Duration::from_secs(2), behind: None };
 
 /// What is asked and changed while it lasts.
 pub(crate) struct Trial {
@@ -50,11 +52,18 @@ struct World {
     changed: RwLock<VecDeque<(Key, String)>>,
     /// Those that are asked for no more but at the end.
     old: Mutex<Vec<(Key, String)>>,
+    /// Those that whoever runs the trial has issued, and revokes when it suits.
+    watched: RwLock<Vec<(Key, Issued)>>,
+    by_hand: Mutex<Vec<Changed>>,
     unknown: Vec<String>,
     next: AtomicUsize,
     began: Instant,
     is_over: AtomicBool,
     is_paused: AtomicBool,
+    /// Nothing is changed meanwhile, and all is asked.
+    is_held: AtomicBool,
+    /// How many changes came to nothing, as far as anybody knows.
+    undone: AtomicUsize,
     /// Through which instances changes are made.
     changers: Vec<usize>,
     /// How long a revoke waits, in seconds.
@@ -65,6 +74,10 @@ struct World {
 pub(crate) struct Outcomes {
     pub(crate) history: History,
     pub(crate) steady: Vec<Issued>,
+    /// How many changes came to nothing, as far as anybody knows.
+    pub(crate) undone: usize,
+    /// Whether anything was changed.
+    changes: bool,
 }
 
 impl Trial {
@@ -115,11 +128,15 @@ impl Trial {
             steady,
             changed: RwLock::default(),
             old: Mutex::default(),
+            watched: RwLock::default(),
+            by_hand: Mutex::default(),
             unknown: unknown.collect(),
             next: AtomicUsize::new(STEADY + UNKNOWN),
             began: Instant::now(),
             is_over: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
+            undone: AtomicUsize::new(0),
             changers,
             wait,
         });
@@ -137,6 +154,63 @@ impl Trial {
     /// Has nobody ask or change anything for a while.
     pub(crate) fn pause(&self, paused: bool) {
         self.world.is_paused.store(paused, Ordering::Relaxed);
+    }
+
+    /// Has nobody change anything for a while, and waits until what is under way has come to its end.
+    pub(crate) async fn hold_changes(&self, held: bool) {
+        self.world.is_held.store(held, Ordering::Relaxed);
+        // As long as a revoke waits, and a little.
+        let wait = Duration::from_secs(u64::from(self.world.wait) + 2);
+        sleep(if held { wait } else { Duration::ZERO }).await;
+    }
+
+    /// Issues keys that all instances let through, and that are asked for from now on.
+    pub(crate) async fn watch(&self, through: usize, keys: usize) -> Vec<Key> {
+        let World { api, watched, .. } = &*self.world;
+        let mut numbers = Vec::new();
+        for _ in 0..keys {
+            let start = self.world.now();
+            let issued = api.issue(through, &json!({"name": "watched"})).await.expect("a key");
+            let key = self.world.next.fetch_add(1, Ordering::Relaxed);
+            let acknowledged = Some(self.world.now());
+            let change = Changed {
+                key,
+                instance: through,
+                good: true,
+                start,
+                acknowledged,
+                complete: false,
+            };
+            self.note(change);
+            for instance in 0..api.instances() {
+                while !api.admits(instance, &issued.secret).await {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            }
+            watched.write().unwrap_or_else(PoisonError::into_inner).push((key, issued));
+            numbers.push(key);
+        }
+        numbers
+    }
+
+    /// Revokes one of them, without waiting for anybody to hear.
+    pub(crate) async fn revoke_watched(&self, through: usize, key: Key) {
+        let id = {
+            let watched = self.world.watched.read().unwrap_or_else(PoisonError::into_inner);
+            let found = watched.iter().find(|(number, _)| *number == key);
+            found.expect("it is watched").1.id.clone()
+        };
+        let start = self.world.now();
+        let path = format!("/v1/keys/{id}/revoke");
+        let revoked = self.world.api.post(through, &path, &json!({})).await;
+        let acknowledged = revoked.is_ok().then(|| self.world.now());
+        let change =
+            Changed { key, instance: through, good: false, start, acknowledged, complete: false };
+        self.note(change);
+    }
+
+    fn note(&self, change: Changed) {
+        self.world.by_hand.lock().unwrap_or_else(PoisonError::into_inner).push(change);
     }
 
     /// Since when the moments of its history count.
@@ -161,7 +235,15 @@ impl Trial {
             complete: true,
         };
         history.changed.extend((0..STEADY).map(good));
-        Outcomes { history, steady: self.world.steady.clone() }
+        let by_hand =
+            std::mem::take(&mut *self.world.by_hand.lock().unwrap_or_else(PoisonError::into_inner));
+        history.changed.extend(by_hand);
+        Outcomes {
+            history,
+            steady: self.world.steady.clone(),
+            undone: self.world.undone.load(Ordering::Relaxed),
+            changes: !self.world.changers.is_empty(),
+        }
     }
 }
 
@@ -182,6 +264,11 @@ impl World {
 
     /// The text of a key: that of a steady one half of the time.
     fn key(&self, number: usize) -> (Key, String) {
+        let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
+        if number % 8 == 4 && !watched.is_empty() {
+            let (key, issued) = &watched[number / 8 % watched.len()];
+            return (*key, issued.secret.clone());
+        }
         let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
         match number % 8 {
             0..4 => {
@@ -241,6 +328,10 @@ async fn change(world: Arc<World>, changer: usize) -> History {
     let mut history = History::default();
     let mut round = changer;
     while !world.is_over() {
+        if world.is_held.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(20)).await;
+            continue;
+        }
         round += CHANGERS;
         let through = |number| world.changers[scatter(number) / 256 % world.changers.len()];
         let instance = through(round);
@@ -249,6 +340,7 @@ async fn change(world: Arc<World>, changer: usize) -> History {
             Ok(issued) => issued,
             Err(NotDone::Refused(status, text)) => panic!("issuing: {status} {text}"),
             Err(NotDone::NoAnswer) => {
+                world.undone.fetch_add(1, Ordering::Relaxed);
                 sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -285,6 +377,7 @@ async fn change(world: Arc<World>, changer: usize) -> History {
             if acknowledged.is_some() {
                 break;
             }
+            world.undone.fetch_add(1, Ordering::Relaxed);
             sleep(Duration::from_millis(200)).await;
         }
         world.while_paused().await;
@@ -325,6 +418,12 @@ impl Outcomes {
             }
         }
         report.never(format!("{name}: wrong answers"), violations.len(), of);
+        // Where nobody answers, nothing is wrong, and nothing is shown.
+        let answers = admitted >= LEAST && refused >= LEAST;
+        let changes = complete.clone().next().is_some() || !self.changes;
+        if !(answers && changes) {
+            report.row(format!("{name}: shows something"), "too little was answered", "", false);
+        }
         // Whoever finds nothing must be able to find something.
         if let Some(revoke) = complete.next_back() {
             let at = revoke.acknowledged.unwrap_or_default();
@@ -337,21 +436,33 @@ impl Outcomes {
         }
     }
 
-    /// How many calls with keys that are good all the time must be on record at least, and how many
-    /// may be: those without an answer may have been let through. With those before it began.
-    pub(crate) fn steady_calls(&self, instances: usize) -> [i64; 2] {
-        let steady = |outcome: Outcome| {
-            let steady = self.history.asked.iter().filter(|asked| asked.key < STEADY);
-            steady.filter(|asked| asked.outcome == outcome).count()
-        };
-        let admitted = steady(Outcome::Admitted) + STEADY * instances;
-        let most = admitted + steady(Outcome::Unanswered);
-        [admitted, most].map(|count| i64::try_from(count).expect("a count"))
+    /// How many calls with each key that is good all the time must be on record at least, and how
+    /// many may be: those without an answer may have been let through. With those before it began.
+    pub(crate) fn steady_calls(&self, instances: usize) -> Vec<[usize; 2]> {
+        let mut calls = vec![[instances; 2]; STEADY];
+        for asked in self.history.asked.iter().filter(|asked| is_steady(asked.key)) {
+            let [least, most] = &mut calls[asked.key];
+            *least += usize::from(asked.outcome == Outcome::Admitted);
+            *most += usize::from(matches!(asked.outcome, Outcome::Admitted | Outcome::Unanswered));
+        }
+        calls
+    }
+
+    /// How many requests were not answered, with keys that are unknown to one instance.
+    pub(crate) fn unknown_unanswered(&self, instance: usize) -> usize {
+        let asked = self.history.asked.iter().filter(|asked| asked.instance == instance);
+        asked.filter(|asked| is_unknown(asked.key) && asked.outcome == Outcome::Unanswered).count()
     }
 
     /// How many requests with keys that are good all the time were not let through.
     pub(crate) fn steady_not_admitted(&self) -> (usize, usize) {
-        let steady: Vec<_> = self.history.asked.iter().filter(|asked| asked.key < STEADY).collect();
+        self.steady_not_admitted_at(|_| true)
+    }
+
+    /// The same of some instances.
+    pub(crate) fn steady_not_admitted_at(&self, at: impl Fn(usize) -> bool) -> (usize, usize) {
+        let steady = self.history.asked.iter().filter(|asked| is_steady(asked.key));
+        let steady: Vec<_> = steady.filter(|asked| at(asked.instance)).collect();
         let not = steady.iter().filter(|asked| asked.outcome != Outcome::Admitted).count();
         (not, steady.len())
     }

@@ -89,6 +89,17 @@ pub struct Bounds {
     pub staleness: Duration,
     /// Until a new key, or one that is good again, is known everywhere.
     pub arrival: Duration,
+    /// One that may be longer behind, and for how long.
+    pub behind: Option<(Instance, Duration)>,
+}
+
+impl Bounds {
+    fn staleness_of(&self, instance: Instance) -> Duration {
+        match self.behind {
+            Some((behind, staleness)) if behind == instance => staleness,
+            _ => self.staleness,
+        }
+    }
 }
 
 impl History {
@@ -177,7 +188,7 @@ fn since(changes: &[&Changed], asked: &Asked, good: bool, bounds: Bounds) -> Opt
         } else if good {
             acknowledged + bounds.arrival
         } else {
-            acknowledged + bounds.staleness
+            acknowledged + bounds.staleness_of(asked.instance)
         };
         // It surely is so since the first of several that say so.
         since = since.or((known < asked.start).then_some(known));
@@ -189,7 +200,7 @@ fn since(changes: &[&Changed], asked: &Asked, good: bool, bounds: Bounds) -> Opt
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { staleness: ms(5_000), arrival: ms(2_000) };
+    const BOUNDS: Bounds = Bounds { staleness: ms(5_000), arrival: ms(2_000), behind: None };
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -261,6 +272,17 @@ mod tests {
             fine(asked(0, 50, 90, outcome));
             fine(asked(0, 30_020, 30_030, outcome));
         }
+    }
+
+    #[test]
+    fn one_may_be_longer_behind_and_no_other() {
+        let bounds = Bounds { behind: Some((2, ms(65_000))), ..BOUNDS };
+        let found = |instance, start| {
+            let asked = asked(instance, start, start + 10, Outcome::Admitted);
+            history(asked).violations(bounds).len()
+        };
+        assert_eq!([found(1, 35_020), found(2, 35_020)], [1, 0]);
+        assert_eq!([found(1, 95_020), found(2, 95_020)], [1, 1]);
     }
 
     #[test]
