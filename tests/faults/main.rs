@@ -28,6 +28,7 @@ mod redis;
 mod report;
 mod soak;
 mod sql;
+mod timing;
 mod trial;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -172,6 +173,10 @@ async fn run(chosen: &Chosen, report: &mut Report) {
             }
             None => report.row("F7, F8 clocks", "not run: libfaketime is not here", "", false),
         }
+    }
+    if chosen.has("timing", false) {
+        timing::tells_nothing_over_http(report, &fleet).await;
+        timing::tells_nothing_in_process(report).await;
     }
     // An hour, where it is asked for by its name.
     if chosen.has_named("soak") {

@@ -28,6 +28,12 @@ pub fn change(bytes: &[u8]) {
             if let Subject::Owner(..) | Subject::Group(..) = &raised {
                 assert_eq!(name.as_deref(), subject);
             }
+            if let Subject::Key(key) = &raised {
+                let digits = |text: &str| text.replace(|c: char| !c.is_ascii_hexdigit(), "");
+                let subject = subject.unwrap_or_default().to_ascii_lowercase();
+                // It may be written as a URN.
+                assert!(digits(&subject).ends_with(&digits(&key.to_string())), "{subject}");
+            }
         }
         Ok(Change::NewSecret(secret)) => {
             assert_eq!((kind, digest), ("secret", Some(&secret.as_bytes()[..])));
