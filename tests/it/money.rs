@@ -64,6 +64,7 @@ impl Shop {
             .route("/priced/hold", any(hold))
             .route("/priced/closed", get(|| async {}).layer(RequireScope::new("nobody:has")))
             .route("/stream", post(stream))
+            .route("/nearly", post(nearly))
             .fallback(any(|| async { "for nothing" }));
         let site = world.serve(app.layer(layer)).await;
         let ten = Budget::new(units(10), BudgetWindow::Hours(2));
@@ -132,6 +133,22 @@ async fn stream(charge: Charge) -> Result<Response, Refusal> {
             }
             charge.add(units(1));
         }
+    });
+    Ok(Body::new(Pieces(pieces)).into_response())
+}
+
+/// Makes eight pieces for one each, and keeps the last byte back for as long as somebody waits.
+async fn nearly(charge: Charge) -> Result<Response, Refusal> {
+    charge.reserve(units(8)).await?;
+    let (sender, pieces) = mpsc::channel::<Bytes>(8);
+    tokio::spawn(async move {
+        for made in 1..=8 {
+            charge.add(units(1));
+            let piece = Bytes::from_static(&[7; 1_000]);
+            let piece = if made == 8 { piece.slice(1..) } else { piece };
+            sender.send(piece).await.expect("somebody reads");
+        }
+        sender.closed().await;
     });
     Ok(Body::new(Pieces(pieces)).into_response())
 }
@@ -227,6 +244,23 @@ async fn who_hangs_up_pays_for_what_was_made() {
         let refused = shop.site.call("POST", "/stream", &[&shop.bearer()]).await;
         refused.assert_refused(429, "budget_exhausted");
     }
+}
+
+/// M13: all of it, where all but the last byte of it was taken.
+#[tokio::test]
+async fn who_hangs_up_before_the_last_byte_pays_for_all() {
+    let shop = Shop::open().await;
+    let mut client = shop.begin("POST", "/nearly").await;
+    let (mut taken, mut some) = (0, vec![0; 4_096]);
+    while taken < 7_999 {
+        let read = client.read(&mut some).await.expect("more of it");
+        assert_ne!(read, 0, "it goes on");
+        // What lies around the body has none of these.
+        taken += some.iter().take(read).filter(|byte| **byte == 7).count();
+    }
+    shop.check(0, 8).await;
+    drop(client);
+    shop.check(8, 0).await;
 }
 
 /// M14: nothing that a client sends names its charge, or is one.

@@ -3,20 +3,26 @@
 use std::time::Duration;
 
 use keyauth_core::{
-    Amount, Budget, BudgetWindow, Clock, Directory, Group, GroupId, GroupKind, KeyStore, NewKey,
-    Owner, OwnerId, Rotation, Status, Tenant, TenantId,
+    Amount, Budget, BudgetWindow, Clock, Directory, Group, GroupId, GroupKind, KeyStore,
+    MemoryLedger, NewKey, Owner, OwnerId, Rotation, Status, Tenant, TenantId,
 };
+use keyauth_metering::LedgerMeter;
 use keyauth_tests::{World, app};
-use keyauth_tower::{RequireGroup, RequireScope};
+use keyauth_tower::{KeyAuthLayer, RequireGroup, RequireScope};
 
 #[tokio::test]
 async fn s1_disabled_says_so_whatever_else_is_wrong() {
     let world = World::default();
-    let site = world.serve_behind(world.layer()).await;
+    let meter = LedgerMeter::new(MemoryLedger::new());
+    let (auth, _background) = world.authenticator().with_meter(meter).start();
+    let one = Amount::from_units(1).expect("an amount");
+    let site = world.serve_behind(KeyAuthLayer::new(auth).with_price(move |_| one)).await;
     let nothing_left = Budget::new(Amount::ZERO, BudgetWindow::Total);
     let new = NewKey::named("poor").budget(nothing_left).expires_in(Duration::from_secs(1));
     let key = world.issue(new).await;
+    site.bearer(key.reveal()).await.assert_refused(429, "budget_exhausted");
     world.store.disable(&key).await.expect("disabled");
+    site.bearer(key.reveal()).await.assert_refused(401, "key_disabled");
     world.clock.advance(Duration::from_secs(2));
     site.bearer(key.reveal()).await.assert_refused(401, "key_disabled");
     world.store.revoke(&key).await.expect("revoked");
@@ -171,7 +177,7 @@ async fn s7_a_clock_that_goes_back_revives_nothing() {
 async fn a_route_sees_no_principal_but_the_layers() {
     let world = World::default();
     let foreign = keyauth_testkit::authenticator(NewKey::named("elsewhere").owner("mallory"));
-    let elsewhere = keyauth_tower::KeyAuthLayer::new(foreign.0);
+    let elsewhere = KeyAuthLayer::new(foreign.0);
     // Two authenticators: the inner one must not believe the outer one's principal.
     let inner = app().layer(world.layer().optional());
     let site = world.serve(inner.layer(elsewhere.optional())).await;

@@ -1,4 +1,5 @@
-//! From issued to deleted, over HTTP: S6, R5, R14, M7, and requests that are sent twice.
+//! From issued to deleted, over HTTP: S6, R5, R8, R14, M3, M7, M8, and requests that are sent
+//! twice.
 
 use std::time::Duration;
 
@@ -9,8 +10,11 @@ use crate::office::{Ask, Office, Told};
 crate::on_both_stores! {
     s6_old_secrets_work_for_their_grace,
     r5_what_is_stopped_is_refused_at_once_here_and_soon_elsewhere,
+    r8_a_revoke_that_fails_is_told_and_changes_nothing,
     r14_by_hand_is_like_by_the_api,
+    m3_a_disabled_key_whose_budget_is_reset_stays_disabled,
     m7_who_has_spent_all_reads_what_on,
+    m8_no_request_fails_where_its_use_cannot_be_noted,
     named_requests_are_done_once,
     pages_hold_everything_once,
     groups_are_open_to_whom_they_say,
@@ -87,6 +91,28 @@ async fn r5_what_is_stopped_is_refused_at_once_here_and_soon_elsewhere(office: O
     }
 }
 
+async fn r8_a_revoke_that_fails_is_told_and_changes_nothing(office: Office) {
+    let (_, first) = office.issue(&json!({"name": "first"})).await;
+    office.ask(&post(&format!("/v1/keys/{}/revoke", id(&first)))).await.json_of(200);
+    let (secret, key) = office.issue(&json!({"name": "second", "owner": "ada"})).await;
+    let bearer = format!("Authorization: Bearer {secret}");
+    // The database takes no second one that is revoked.
+    let one = "CREATE UNIQUE INDEX one ON keyauth.keys (status) WHERE status = 'revoked'";
+    office.by_hand(one).await;
+    let path = format!("/v1/keys/{}", id(&key));
+    for how in ["revoke", "revoke?wait=1"] {
+        office.ask(&post(&format!("{path}/{how}"))).await.assert_refused(503, "unavailable");
+        for _ in 0..10 {
+            office.call("/", &secret).await.assert_reached_by("ada");
+            office.other.get("/", &[&bearer]).await.assert_reached_by("ada");
+        }
+    }
+    assert_eq!(office.get(&path).await.json_of(200)["status"], "active");
+    office.by_hand("DROP INDEX keyauth.one").await;
+    office.ask(&post(&format!("{path}/revoke"))).await.json_of(200);
+    office.call("/", &secret).await.assert_refused(401, "key_revoked");
+}
+
 async fn r14_by_hand_is_like_by_the_api(office: Office) {
     let (secret, key) = office.issue(&json!({"name": "by hand", "owner": "ada"})).await;
     let (gone, gone_key) = office.issue(&json!({"name": "gone", "owner": "bob"})).await;
@@ -111,6 +137,40 @@ async fn r14_by_hand_is_like_by_the_api(office: Office) {
     let audit = office.get(&format!("/v1/audit?key={}", id(&key))).await.json_of(200);
     assert_eq!(audit["items"][0]["actor"], Value::Null, "nobody that the API knows");
     assert_eq!(audit["items"][0]["after"]["status"], "disabled");
+}
+
+async fn m3_a_disabled_key_whose_budget_is_reset_stays_disabled(office: Office) {
+    let budget = json!({"name": "total", "limit": "1", "window": "total"});
+    let (secret, key) =
+        office.issue(&json!({"name": "spent", "owner": "ada", "budgets": [budget]})).await;
+    let bearer = format!("Authorization: Bearer {secret}");
+    office.other.get("/", &[&bearer]).await.assert_reached_by("ada");
+    let charge = post("/v1/keys/verify").json(&json!({"key": secret, "charge": {"amount": "1"}}));
+    let told = async || office.ask(&charge).await.json_of(200)["code"].clone();
+    let path = format!("/v1/budgets?key={}", id(&key));
+    let used = async || office.get(&path).await.json_of(200)[0]["used"].clone();
+    assert_eq!(told().await, Value::Null);
+    // What is reserved would outlast the reset.
+    office.until("it is settled", async || used().await == "1").await;
+    assert_eq!(told().await, "budget_exhausted");
+
+    let path = format!("/v1/keys/{}", id(&key));
+    office.ask(&post(&format!("{path}/disable"))).await.json_of(200);
+    let stopped = async || office.other.get("/", &[&bearer]).await.code() == "key_disabled";
+    office.until("it is disabled", stopped).await;
+    let reset = post(&format!("/v1/budgets/reset?key={}&name=total", id(&key)));
+    assert_eq!(office.ask(&reset).await.status, 204);
+    assert_eq!(used().await, "0");
+    assert_eq!(office.get(&path).await.json_of(200)["status"], "disabled");
+    office.call("/", &secret).await.assert_refused(401, "key_disabled");
+    office.other.get("/", &[&bearer]).await.assert_refused(401, "key_disabled");
+    assert_eq!(told().await, "key_disabled");
+    assert_eq!(used().await, "0");
+
+    office.ask(&post(&format!("{path}/enable"))).await.json_of(200);
+    office.call("/", &secret).await.assert_reached_by("ada");
+    assert_eq!(told().await, Value::Null);
+    office.until("it is charged", async || used().await == "1").await;
 }
 
 async fn m7_who_has_spent_all_reads_what_on(office: Office) {
@@ -153,6 +213,21 @@ async fn m7_who_has_spent_all_reads_what_on(office: Office) {
     assert_eq!(office.ask(&verify("1")).await.json_of(200)["allowed"], true);
     let other = post(&format!("/v1/budgets/reset?key={}&name=other", id(&key)));
     office.ask(&other).await.assert_refused(404, "not_found");
+}
+
+async fn m8_no_request_fails_where_its_use_cannot_be_noted(office: Office) {
+    let (secret, key) = office.issue(&json!({"name": "used", "owner": "ada"})).await;
+    office.by_hand("ALTER TABLE keyauth.key_usage RENAME TO away").await;
+    for _ in 0..20 {
+        office.call("/", &secret).await.assert_reached_by("ada");
+    }
+    office.by_hand("ALTER TABLE keyauth.away RENAME TO key_usage").await;
+    // Of all time, since calls are recorded by the machine's clock.
+    let usage = format!("/v1/usage?key={}&from=2020-01-01&to=2100-01-01", id(&key));
+    let written = async || office.get(&usage).await.json_of(200)["total"]["requests"] == 20;
+    office.until("all of it is written", written).await;
+    let used = office.get(&format!("/v1/keys/{}", id(&key))).await.json_of(200);
+    assert_ne!(used["last_used_at"], Value::Null);
 }
 
 async fn named_requests_are_done_once(office: Office) {

@@ -1,6 +1,9 @@
 //! Decisions for those who do not link the library.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::office::{Ask, Office, Told};
 
@@ -8,6 +11,7 @@ crate::on_both_stores! {
     decisions_are_those_of_the_layer,
     limits_count_what_is_asked,
     charges_have_names_where_that_may_be,
+    m5_charges_stay_while_their_key_is_edited,
     explanations_say_where_it_ends,
     limits_stand_and_begin_anew,
 }
@@ -121,6 +125,52 @@ async fn charges_have_names_where_that_may_be(office: Office) {
     office.ask_as(&gateway, &verify(&named("3"))).await.assert_refused(403, "scope_denied");
     let unnamed = office.ask_as(&gateway, &verify(&other)).await.json_of(200);
     assert_eq!(unnamed["allowed"], true);
+}
+
+async fn m5_charges_stay_while_their_key_is_edited(office: Office) {
+    let budget = json!({"name": "total", "limit": "1000", "window": "total"});
+    let (secret, key) = office.issue(&json!({"name": "new", "budgets": [budget]})).await;
+    let id = key["id"].as_str().expect("an id");
+    let charge = verify(&json!({"key": secret, "charge": {"amount": "1"}}));
+    // On this thread, since an office cannot be shared with others.
+    let (office, here, mut charging) = (Rc::new(office), LocalSet::new(), JoinSet::new());
+    for _ in 0..20 {
+        let (office, charge) = (Rc::clone(&office), charge.clone());
+        let charges = async move {
+            let mut allowed = 0_u32;
+            for _ in 0..5 {
+                let answer = office.ask(&charge).await;
+                // Who has waited for too long is told so, and is given back what was reserved.
+                if answer.status != 503 {
+                    assert_eq!(answer.json_of(200)["allowed"], true);
+                    allowed += 1;
+                }
+            }
+            allowed
+        };
+        charging.spawn_local_on(charges, &here);
+    }
+    let path = format!("/v1/keys/{id}");
+    let (mut allowed, mut edits) = (0_u32, 0_u32);
+    let editing = async {
+        while !charging.is_empty() {
+            edits += 1;
+            let edit = Ask::new("PATCH", &path).json(&json!({"name": format!("edit {edits}")}));
+            office.ask(&edit).await.json_of(200);
+            while let Some(charged) = charging.try_join_next() {
+                allowed += charged.expect("no panic");
+            }
+        }
+    };
+    here.run_until(editing).await;
+    assert!(allowed > 0);
+    let (budgets, sum) = (format!("/v1/budgets?key={id}"), allowed.to_string());
+    let settled = async || {
+        let state = office.get(&budgets).await.json_of(200)[0].clone();
+        state["used"] == sum && state["reserved"] == "0"
+    };
+    office.until("all that was allowed is used", settled).await;
+    assert_eq!(office.get(&path).await.json_of(200)["name"], format!("edit {edits}"));
 }
 
 async fn explanations_say_where_it_ends(office: Office) {

@@ -1,5 +1,6 @@
 //! What requests are charged, however they end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
@@ -8,6 +9,7 @@ use keyauth_core::{
     RequestFacts, TenantId,
 };
 use keyauth_metering::LedgerMeter;
+use keyauth_testkit::FakeClock;
 
 use super::world::{Watched, World, total, units};
 
@@ -181,13 +183,19 @@ async fn a_meter_that_was_not_started_reserves_nothing() {
 /// M15: a stream of minutes keeps what it has reserved.
 #[tokio::test(start_paused = true)]
 async fn what_is_under_way_is_renewed() {
-    let world = World::new([total(10)]).await;
+    let clock = Arc::new(FakeClock::default());
+    let ledger = Watched::by(Arc::clone(&clock) as _);
+    let world = World::over(MemoryStore::new(), ledger, [total(10)]).await;
     let (charge, hold) = world.request().await;
     charge.reserve(units(6)).await.expect("an answer").expect("room");
     let before = world.ledger.renewed();
-    tokio::time::sleep(Duration::from_secs(300)).await;
+    for _ in 0..300 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        clock.advance(Duration::from_secs(1));
+    }
     let renewed = world.ledger.renewed() - before;
     assert!((14..=16).contains(&renewed), "{renewed} times in five minutes");
+    assert_eq!(world.state().await.reserved, units(6));
     charge.add(units(6));
     drop(hold);
     assert_eq!(world.shutdown().await.reserved(), 1);

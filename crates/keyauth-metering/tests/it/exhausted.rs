@@ -35,8 +35,7 @@ async fn a_flood_on_what_is_used_up_does_not_reach_the_ledger() {
     }
 }
 
-/// M2, M3: what is raised works with the next call, and what is reset; a key that was disabled stays
-/// so.
+/// M2: what is raised works with the next call, and what is reset.
 #[tokio::test]
 async fn what_is_raised_works_at_once() {
     let world = World::new([total(10)]).await;

@@ -1,9 +1,9 @@
 //! The record of what was used: nothing lost, nothing twice.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,14 +19,17 @@ use tokio::time::{sleep, timeout};
 
 use super::world::{PATIENCE, total, units};
 
-/// A log that can be away. Clones are one.
+/// A log that can be away, or take its time. Clones are one.
 #[derive(Clone, Debug, Default)]
 struct MemoryLog(Arc<Written>);
 
 #[derive(Debug, Default)]
 struct Written {
     away: AtomicBool,
-    batches: Mutex<HashSet<BatchId>>,
+    slow: AtomicBool,
+    begun: AtomicUsize,
+    /// The numbers of the events of each.
+    batches: Mutex<HashMap<BatchId, Vec<u64>>>,
     events: Mutex<Vec<UsageEvent>>,
     tidied: Mutex<Vec<Option<Duration>>>,
 }
@@ -34,6 +37,20 @@ struct Written {
 impl MemoryLog {
     fn be_away(&self, away: bool) {
         self.0.away.store(away, Ordering::SeqCst);
+    }
+
+    /// It ends no write from now on, or all of them again.
+    fn be_slow(&self, slow: bool) {
+        self.0.slow.store(slow, Ordering::SeqCst);
+    }
+
+    async fn wait_for_write(&self) {
+        let begun = async {
+            while self.0.begun.load(Ordering::SeqCst) == 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, begun).await.expect("it writes");
     }
 
     fn events(&self) -> Vec<UsageEvent> {
@@ -63,7 +80,12 @@ impl UsageLog for MemoryLog {
         if self.0.away.load(Ordering::SeqCst) {
             return Err(StoreError::unavailable("it is away"));
         }
-        if self.0.batches.lock().expect("no panic").insert(batch.id) {
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
+        while self.0.slow.load(Ordering::SeqCst) {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let numbers = batch.events.iter().map(|event| event.input).collect();
+        if self.0.batches.lock().expect("no panic").insert(batch.id, numbers).is_none() {
             self.0.events.lock().expect("no panic").extend(batch.events.iter().cloned());
         }
         Ok(0)
@@ -135,7 +157,6 @@ async fn what_is_recorded_arrives_once() {
         (0..12_000).for_each(|number| recorder.record(event(number)));
         recorder.flush().await.expect("written");
         assert_eq!(log.numbers(), (0..12_000).collect::<Vec<_>>());
-        // M9: what comes while one flushes is in the next.
         recorder.record(event(12_000));
         recorder.flush().await.expect("written");
         assert_eq!(log.events().len(), 12_001);
@@ -148,6 +169,35 @@ async fn what_is_recorded_arrives_once() {
         assert_eq!((recorder.lost(), log.events()[0].clone()), (0, event(0)));
         let left = fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(left, 0, "nothing is left of it");
+    }
+}
+
+/// M9: what comes while a batch is on its way to the log is in the next one, once.
+#[tokio::test]
+async fn what_is_recorded_while_one_flushes_is_in_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for spooled_there in [true, false] {
+        let log = MemoryLog::default();
+        let recorder = match spooled_there {
+            true => UsageRecorder::spooled(log.clone(), folder.path()).expect("a spool"),
+            false => UsageRecorder::in_memory(log.clone()),
+        };
+        let background = recorder.start();
+        log.be_slow(true);
+        recorder.record(event(0));
+        let flushing = recorder.clone();
+        let flushing = tokio::spawn(async move { flushing.flush().await });
+        log.wait_for_write().await;
+        recorder.record(event(1));
+        log.be_slow(false);
+        flushing.await.expect("no panic").expect("written");
+        recorder.flush().await.expect("written");
+        let mut batches: Vec<_> =
+            log.0.batches.lock().expect("no panic").values().cloned().collect();
+        batches.sort_unstable();
+        assert_eq!(batches, [[0], [1]]);
+        background.shutdown().await;
+        assert_eq!(log.numbers(), [0, 1]);
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use keyauth_core::{
     Amount, Authenticator, Background, Budget, BudgetState, BudgetWindow, CallDetails, Charge,
-    ChargeHold, ChargeId, ChargedBudget, IssuedKey, KeyStore, Ledger, LedgerError, LedgerErrorKind,
-    MemoryLedger, MemoryStore, NewCharge, NewKey, RequestFacts, Reserved, Settled,
+    ChargeHold, ChargeId, ChargedBudget, Clock, IssuedKey, KeyStore, Ledger, LedgerError,
+    LedgerErrorKind, MemoryLedger, MemoryStore, NewCharge, NewKey, RequestFacts, Reserved, Settled,
 };
 use keyauth_metering::LedgerMeter;
 use tokio::time::{sleep, timeout};
@@ -47,6 +47,11 @@ struct State {
 }
 
 impl Watched {
+    /// By another clock.
+    pub(crate) fn by(clock: Arc<dyn Clock>) -> Self {
+        Self { ledger: MemoryLedger::with_clock(clock), ..Self::default() }
+    }
+
     /// It answers with errors from now on, or not any more.
     pub(crate) fn be_away(&self, away: bool) {
         self.state.away.store(away, Ordering::SeqCst);

@@ -123,8 +123,7 @@ async fn what_is_over_begins_anew() {
     assert!(now.ends_at.is_some());
 }
 
-/// M5: what was charged stays, whatever is done to the key meanwhile; and whoever remembers a
-/// budget learns of its being reset from the feed.
+/// Charging is told to nobody; of a budget's being reset whoever remembers it learns from the feed.
 #[tokio::test]
 async fn resetting_is_a_change_of_the_subject_and_charging_is_none() {
     let world = World::create().await;

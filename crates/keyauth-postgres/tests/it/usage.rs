@@ -9,6 +9,7 @@ use keyauth_core::{
 };
 use keyauth_postgres::PostgresStore;
 use keyauth_postgres::sqlx;
+use tokio::task::JoinSet;
 
 use super::world::{World, execute};
 
@@ -95,6 +96,49 @@ async fn what_is_refused_is_set_aside_alone() {
     world.run("ALTER TABLE keyauth.usage DROP CONSTRAINT usage_input_check").await;
     world.store.write(&batch).await.expect("written");
     assert_eq!(count(&world.store, "SELECT count(*) FROM keyauth.usage").await, 999);
+}
+
+/// M8: first uses at once are noted by one write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_uses_at_once_are_noted_once() {
+    let world = World::create().await;
+    let key = world.issue(NewKey::named("any")).await;
+    let watch = "CREATE TABLE public.writes (at timestamptz); \
+                 CREATE FUNCTION public.note_write() RETURNS trigger LANGUAGE plpgsql AS \
+                 'BEGIN INSERT INTO public.writes VALUES (new.last_used_at); RETURN NULL; END'; \
+                 CREATE TRIGGER note_write AFTER INSERT OR UPDATE ON keyauth.key_usage \
+                 FOR EACH ROW EXECUTE FUNCTION public.note_write()";
+    world.run(watch).await;
+    let now = SystemClock::new().now();
+    let mut writing = JoinSet::new();
+    for _ in 0..20 {
+        let (store, batch) = (world.store.clone(), batch(vec![event(&key, now)]));
+        // Again where others are in the way for too long.
+        writing.spawn(async move { while store.write(&batch).await.is_err() {} });
+    }
+    let written = tokio::time::timeout(Duration::from_secs(60), writing.join_all()).await;
+    written.expect("all are written");
+    assert_eq!(count(&world.store, "SELECT count(*) FROM keyauth.usage").await, 20);
+    assert_eq!(count(&world.store, "SELECT count(*) FROM public.writes").await, 1);
+}
+
+/// M8: where a use cannot be noted, nothing of its batch is written, and so nothing lost: whoever
+/// records tries again, behind the requests' backs.
+#[tokio::test]
+async fn a_use_that_cannot_be_noted_is_written_later() {
+    let world = World::create().await;
+    let key = world.issue(NewKey::named("any")).await;
+    let batch = batch(vec![event(&key, SystemClock::new().now())]);
+    world.run("ALTER TABLE keyauth.key_usage RENAME TO away").await;
+    let error = world.store.write(&batch).await.expect_err("it cannot be noted");
+    assert_eq!(*error.kind(), StoreErrorKind::Unavailable);
+    assert_eq!(count(&world.store, "SELECT count(*) FROM keyauth.usage").await, 0);
+    world.run("ALTER TABLE keyauth.away RENAME TO key_usage").await;
+    for _ in 0..2 {
+        assert_eq!(world.store.write(&batch).await.expect("written"), 0);
+    }
+    assert_eq!(count(&world.store, "SELECT count(*) FROM keyauth.usage").await, 1);
+    assert_eq!(count(&world.store, "SELECT count(*) FROM keyauth.key_usage").await, 1);
 }
 
 /// Days that are detached leave their sums, and their tables.

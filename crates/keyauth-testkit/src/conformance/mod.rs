@@ -267,6 +267,7 @@ macro_rules! usage_log_conformance {
             totals_are_of_whom_they_are_asked_for,
             periods_are_exact,
             use_is_noted_with_a_batch_and_never_goes_back,
+            uses_at_once_are_noted_to_the_minute,
             using_a_key_is_no_change,
             series_add_up,
             too_many_lines_are_refused,

@@ -10,12 +10,16 @@ use keyauth_core::{
     LimitedSubject, NewKey, Period, StoreErrorKind, TimeZone, Timestamp, UsageBatch,
     UsageDimension, UsageEvent, UsageLog, UsageQuery, UsageReader, UsageSums, UsageTotal,
 };
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::change_feed::{instance, told};
 
 /// The third of June 2026 in UTC, at noon.
 const NOON: Timestamp = Timestamp::from_unix_seconds(1_780_488_000);
 const HOUR: i64 = 3_600_000_000;
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn later(hours: i64) -> Timestamp {
     Timestamp::from_micros(NOON.as_micros() + hours * HOUR)
@@ -184,6 +188,26 @@ pub async fn use_is_noted_with_a_batch_and_never_goes_back<S: Store>(store: S) {
     store.write(&batch(vec![event(&draft, NOON)])).await.expect("it is recorded all the same");
     assert_eq!(requests(&store, &of_key(&draft), period(-1, 1)).await, 1);
     assert!(store.key(&KeyRef::from(&draft)).await.is_err());
+}
+
+/// M8: of uses at once the last one counts, and none that comes within a minute of it.
+pub async fn uses_at_once_are_noted_to_the_minute<S: Store + Clone + 'static>(store: S) {
+    let key = issue(&store).await;
+    let mut writing = JoinSet::new();
+    for hour in 0..20 {
+        let (store, batch) = (store.clone(), batch(vec![event(&key, later(hour))]));
+        // Again where others are in the way for too long.
+        writing.spawn(async move { while store.write(&batch).await.is_err() {} });
+    }
+    timeout(PATIENCE, writing.join_all()).await.expect("all are written");
+    let last = async || store.key(&KeyRef::from(&key)).await.expect("the key").last_used_at;
+    assert_eq!(last().await, Some(later(19)));
+    assert_eq!(requests(&store, &of_key(&key), period(-1, 100)).await, 20);
+    let after = |seconds: i64| Timestamp::from_micros(later(19).as_micros() + seconds * 1_000_000);
+    for (used, noted) in [(59, 0), (60, 60), (119, 60), (120, 120)] {
+        store.write(&batch(vec![event(&key, after(used))])).await.expect("written");
+        assert_eq!(last().await, Some(after(noted)), "{used} seconds after it");
+    }
 }
 
 /// R10: and no cache is told of it.
