@@ -1,9 +1,11 @@
 //! Credentials, as strangers and worse send them.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, Request};
 use http_body_util::Empty;
 use keyauth_core::{
-    CustomKeys, Directory, KeyStore, Keyring, MemoryStore, NewKey, Pepper, Tenant, TenantId,
+    CustomKeys, Directory, Issuer, KeyStore, Keyring, MemoryStore, NewKey, Pepper, Tenant, TenantId,
 };
 use keyauth_tests::{Site, World};
 use sha2::{Digest, Sha256};
@@ -285,23 +287,30 @@ async fn custom_keys_are_looked_up_where_they_are_allowed() {
     const CUSTOM: &str = "a-key_of-my-own-0123456789";
     let pepper = Pepper::new(1, [7; 32]).expect("long enough");
     let keyring = Keyring::new().with_pepper(pepper).and_then(Keyring::with_custom_keys);
-    let world = World::with_keyring(keyring.expect("a keyring"));
+    let keyring = keyring.expect("a keyring");
+    let world = World::with_keyring(keyring.clone());
     let tenant = Tenant { custom_keys: CustomKeys::Allowed, ..Tenant::new(TenantId::default()) };
     world.store.put_tenant(&tenant).await.expect("a tenant");
     world.issue(NewKey::named("own").owner("ada").custom(CUSTOM)).await;
     let site = world.serve_behind(world.layer()).await;
     site.bearer(CUSTOM).await.assert_reached_by("ada");
     assert_eq!(world.lookups.calls(), 1);
-    // C10: what is stored of it is a key of the right form, and not the right one.
+    // C10: what is stored of it is a key of the right form, and not the right one: its HMAC, and
+    // what would be without a pepper.
+    let draft = Issuer::new().with_keyring(keyring).draft(NewKey::named("own").custom(CUSTOM));
+    let stored = *draft.expect("a draft").secret.digest.as_bytes();
+    let hmac: String = stored.iter().map(|byte| format!("{byte:02x}")).collect();
     let digest: String = Sha256::digest(CUSTOM).iter().map(|byte| format!("{byte:02x}")).collect();
-    for unknown in ["somebody-elses-key-0123", &digest] {
+    assert_ne!(hmac, digest);
+    let shorter = URL_SAFE_NO_PAD.encode(stored);
+    for unknown in ["somebody-elses-key-0123", &digest, &hmac, &shorter] {
         site.bearer(unknown).await.assert_refused(401, "invalid_key");
     }
-    assert_eq!(world.lookups.calls(), 3);
+    assert_eq!(world.lookups.calls(), 5, "each is looked up");
     for never in
         ["fifteen-chars-x", &"x".repeat(129), "sk_mistyped-key-0123456789", "with.dots.0123456789"]
     {
         site.bearer(never).await.assert_refused(401, "invalid_key");
     }
-    assert_eq!(world.lookups.calls(), 3);
+    assert_eq!(world.lookups.calls(), 5);
 }

@@ -1,10 +1,15 @@
 //! What can be set on the layer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::header::CACHE_CONTROL;
+use keyauth_cache::{CacheOptions, CachedLookup};
 use keyauth_core::{Authenticator, NewKey};
+use keyauth_testkit::Side;
 use keyauth_tests::{Broken, World, app};
 use keyauth_tower::{KeyAuthLayer, KeySources, Principal, RequireScope, openai_error};
 
@@ -194,4 +199,33 @@ async fn no_answer_is_never_a_no() {
     answer.assert_refused(503, "unavailable");
     assert!(!answer.body.contains("fire"), "causes are for the log");
     site.bearer("sk_mistyped").await.assert_refused(401, "invalid_key");
+}
+
+#[tokio::test]
+async fn r3_while_all_loads_are_busy_what_is_cached_is_let_through() {
+    let world = World::default();
+    let options = CacheOptions::new().clock(Arc::clone(&world.clock) as _);
+    let options = options.poll_interval(Duration::from_millis(10));
+    // Nobody waits for a turn, and the one that has it gives up long after the test has ended.
+    let options = options.loads(1).waiting_loads(0).load_deadline(Duration::MAX);
+    let cache = CachedLookup::with_options(world.lookups.clone(), options);
+    let auth = Authenticator::new(cache).with_clock(Arc::clone(&world.clock) as _);
+    let (auth, background) = auth.start();
+    world.lookups.wait_for_polls(0).await;
+    let site = world.serve_behind(KeyAuthLayer::new(auth)).await;
+    let cached = world.issue(NewKey::named("cached").owner("ada")).await;
+    let loading = world.issue(NewKey::named("loading").owner("bob")).await;
+    let cold = world.issue(NewKey::named("cold").owner("eve")).await;
+    site.bearer(cached.reveal()).await.assert_reached_by("ada");
+    world.lookups.hold(Side::Before);
+    let meanwhile = async {
+        world.lookups.wait_for_held(1).await;
+        site.bearer(cold.reveal()).await.assert_refused(503, "overloaded");
+        site.bearer(cached.reveal()).await.assert_reached_by("ada");
+        world.lookups.release();
+    };
+    let (loaded, ()) = tokio::join!(site.bearer(loading.reveal()), meanwhile);
+    loaded.assert_reached_by("bob");
+    site.bearer(cold.reveal()).await.assert_reached_by("eve");
+    background.shutdown().await;
 }

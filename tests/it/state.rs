@@ -105,23 +105,38 @@ async fn s5_the_right_key_at_the_wrong_door() {
         .route("/gold", get(async || "gold").layer(RequireGroup::any(["gold", "platinum"])))
         .layer(world.layer());
     let site = world.serve(routes).await;
-    let scoped = world.issue(NewKey::named("a").scope("scope:a")).await;
-    let grouped = world.issue(NewKey::named("gold").group("gold")).await;
-    // Twice each: cold and warm.
-    for _ in 0..2 {
-        let call = async |path: &str, key: &keyauth_core::IssuedKey| {
-            site.get(path, &[&format!("X-Api-Key: {}", key.reveal())]).await
-        };
-        assert_eq!(call("/a", &scoped).await.body, "a");
-        let refused = call("/b", &scoped).await;
-        refused.assert_refused(403, "scope_denied");
-        let expected =
-            "Bearer realm=\"api\", error=\"insufficient_scope\", scope=\"scope:a scope:b\"";
-        assert_eq!(refused.header("www-authenticate"), Some(expected));
-        call("/gold", &scoped).await.assert_refused(403, "group_denied");
-        assert_eq!(call("/gold", &grouped).await.body, "gold");
-        call("/a", &grouped).await.assert_refused(403, "scope_denied");
+    let call = async |path: &str, key: &keyauth_core::IssuedKey| {
+        site.get(path, &[&format!("X-Api-Key: {}", key.reveal())]).await
+    };
+    let scoped = || NewKey::named("a").scope("scope:a");
+    let grouped = || NewKey::named("gold").group("gold");
+    for (new, path, denied) in [
+        (scoped(), "/b", Some("scope_denied")),
+        (scoped(), "/gold", Some("group_denied")),
+        (grouped(), "/a", Some("scope_denied")),
+        (scoped(), "/a", None),
+        (grouped(), "/gold", None),
+    ] {
+        // A key that was never seen before: cold first, then warm.
+        let key = world.issue(new).await;
+        let before = world.lookups.calls();
+        for _ in 0..2 {
+            let answer = call(path, &key).await;
+            match denied {
+                Some(code) => answer.assert_refused(403, code),
+                None => assert_eq!(answer.body, path.trim_start_matches('/')),
+            }
+            assert_eq!(world.lookups.calls() - before, 1);
+        }
     }
+    // What was let through at its own door is not at another.
+    let key = world.issue(scoped()).await;
+    assert_eq!(call("/a", &key).await.body, "a");
+    let refused = call("/b", &key).await;
+    refused.assert_refused(403, "scope_denied");
+    let expected = "Bearer realm=\"api\", error=\"insufficient_scope\", scope=\"scope:a scope:b\"";
+    assert_eq!(refused.header("www-authenticate"), Some(expected));
+    call("/gold", &key).await.assert_refused(403, "group_denied");
     site.get("/a", &[]).await.assert_refused(401, "missing_key");
 }
 

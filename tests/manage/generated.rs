@@ -223,6 +223,7 @@ fn text_of(document: &Value, schema: &Value) -> BoxedStrategy<String> {
     }
 }
 
-fn encoded(text: &str) -> String {
+/// A text with every byte of it percent-encoded.
+pub(crate) fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

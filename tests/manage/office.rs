@@ -21,8 +21,11 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection};
 use tempfile::TempDir;
 
-/// A running service, and all it stands on.
+/// A running service, and all it stands on. No answer shows a secret but the one that hands it out,
+/// and no log does (C16).
 pub(crate) struct Office {
+    /// What knows which secrets were handed out, and what is logged.
+    pub(crate) world: World,
     /// What the keys' time is told by.
     pub(crate) clock: Arc<FakeClock>,
     site: Site,
@@ -95,6 +98,7 @@ fn keyring() -> Keyring {
 async fn instance<S: ManagedStore + UsageLog>(
     store: S,
     clock: &Arc<FakeClock>,
+    world: &World,
 ) -> (Site, Background) {
     let recorder = UsageRecorder::in_memory(store.clone());
     let meter = LedgerMeter::new(store.clone()).recording(&recorder);
@@ -108,7 +112,7 @@ async fn instance<S: ManagedStore + UsageLog>(
     let reports = any(|| async { "reports" }).layer(RequireScope::new("reports:read"));
     let service = app().route("/reports", reports).layer(KeyAuthLayer::new(auth));
     let app = Router::new().merge(api.into_router()).fallback_service(service);
-    (World::default().serve(app).await, background)
+    (world.serve(app).await, background)
 }
 
 impl Office {
@@ -138,9 +142,12 @@ impl Office {
         let administrator = ManagementScope::ALL.iter().copied();
         let administrator = administrator.fold(NewKey::named("root"), NewKey::scope);
         let root = store.issue(administrator).await.expect("a key").reveal().to_owned();
-        let (site, background) = instance(store.clone(), &clock).await;
-        let (other, more) = instance(store, &clock).await;
-        Self { clock, site, other, root, database, background: [Some(background), Some(more)] }
+        let world = World::default();
+        world.guard(&root);
+        let (site, background) = instance(store.clone(), &clock, &world).await;
+        let (other, more) = instance(store, &clock, &world).await;
+        let background = [Some(background), Some(more)];
+        Self { world, clock, site, other, root, database, background }
     }
 
     /// Asks as an administrator who may do everything.
@@ -155,7 +162,13 @@ impl Office {
 
     /// Asks as it is.
     pub(crate) async fn send(&self, ask: &Ask) -> Answer {
-        self.site.send(&ask.written()).await
+        let answer = self.site.send(&ask.written()).await;
+        // C16: what is handed out now, nobody is shown again.
+        let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        if let Some(secret) = body["secret"].as_str() {
+            self.world.guard(secret);
+        }
+        answer
     }
 
     /// `GET`, as the administrator.

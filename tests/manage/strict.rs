@@ -1,16 +1,43 @@
-//! What is asked wrongly: G3, G5, G6, G7, G8, G9.
+//! What is asked wrongly: A7, G3, G5, G6, G7, G8, G9, L8.
 
 use serde_json::{Value, json};
 
+use crate::generated::encoded;
 use crate::office::{Ask, Office, Told};
 
 crate::on_both_stores! {
+    a7_bad_patterns_are_named_one_by_one,
     g3_what_is_not_for_clients_is_named,
     g5_what_is_absent_stays_and_what_is_empty_is_cleared,
     g6_custom_keys_cannot_be_guessed,
     g7_odd_texts_break_nothing,
+    g7_odd_texts_break_no_line_of_the_log,
     g8_sql_is_text,
+    g8_sql_is_no_credential,
     g9_what_cannot_be_is_named,
+}
+
+async fn a7_bad_patterns_are_named_one_by_one(office: Office) {
+    let rules = json!({"allow": ["192.0.2.0/24"], "deny": ["192.0.2.7/32"]});
+    let (_, key) = office.issue(&json!({"name": "ruled", "addresses": rules})).await;
+    let path = format!("/v1/keys/{}", key["id"].as_str().expect("an id"));
+    let allow = ["10.0.0.0/8", "10.0.0.0/33", "10.0.0.1/8", "192.0.2.1"];
+    let deny = ["198.51.100.1", " 10.0.0.1", "10.0.0.1 ", "10.0.0.0 /8", "2001:db8::/32"];
+    let bad = json!({"name": "other", "addresses": {"allow": allow, "deny": deny}});
+    for (method, path) in [("POST", "/v1/keys"), ("PATCH", &path)] {
+        let answer = office.ask(&Ask::new(method, path).json(&bad)).await;
+        let named = [
+            "addresses.allow[1]",
+            "addresses.allow[2]",
+            "addresses.deny[1]",
+            "addresses.deny[2]",
+            "addresses.deny[3]",
+        ];
+        assert_eq!(answer.named(), named, "{method}: {}", answer.body);
+    }
+    assert_eq!(office.get(&path).await.json_of(200), key, "neither its name nor its rules");
+    let keys = office.get("/v1/keys").await.json_of(200);
+    assert_eq!(keys["items"].as_array().map(Vec::len), Some(2), "the administrator's and this");
 }
 
 async fn g3_what_is_not_for_clients_is_named(office: Office) {
@@ -192,7 +219,37 @@ async fn g7_odd_texts_break_nothing(office: Office) {
         let ask = Ask::new("POST", "/v1/keys").json(&json!({"name": "odd"})).header(header);
         assert_eq!(office.ask(&ask).await.named(), ["Idempotency-Key"]);
     }
-    assert!(!keyauth_tests::World::default().has_logged("\u{1b}"));
+    assert!(!office.world.has_logged("\u{1b}"));
+}
+
+async fn g7_odd_texts_break_no_line_of_the_log(office: Office) {
+    // All of it printable, so that it may name an owner, and is logged where a key is refused.
+    let owner = "%0D%0A\\r\\n\\u001b[31m\"'";
+    let (secret, key) = office.issue(&json!({"name": "odd", "owner": owner})).await;
+    let id = key["id"].as_str().expect("an id");
+    office.ask(&Ask::new("POST", &format!("/v1/keys/{id}/disable"))).await.json_of(200);
+    for path in ["/%0D%0A2026-06-03T12:00:00Z%20WARN", "/?%1B%5B31m", "/%E2%80%A8", "/\u{1b}[31m"] {
+        for header in [
+            "X-Forwarded-For: \u{2028}",
+            "User-Agent: \u{85}",
+            "X-Odd: \u{1b}[31m",
+            "X-\u{1b}[31m: odd",
+        ] {
+            let answer = office.ask_as(&secret, &Ask::new("GET", path).header(header)).await;
+            assert!((400..500).contains(&answer.status), "{path:?} {header:?}: {answer:?}");
+        }
+    }
+    for path in [
+        "/v1/owners/%0D%0A",
+        "/v1/keys/%1B%5B31m",
+        "/v1/keys?tenant=%0Ax",
+        "/v1/keys?%0D%0A=x",
+        "/v1/keys?cursor=%E2%80%A8",
+    ] {
+        office.get(path).await.assert_refused(400, "invalid_request");
+    }
+    assert!(office.world.has_logged(&format!("owner={owner} ")), "there are lines of it");
+    assert_eq!(office.world.broken_line(), None);
 }
 
 async fn g8_sql_is_text(office: Office) {
@@ -208,6 +265,35 @@ async fn g8_sql_is_text(office: Office) {
     assert_eq!(owned["items"].as_array().map(Vec::len), Some(1));
     let none = office.get("/v1/keys?order=name&prefix=%25").await.json_of(200);
     assert_eq!(none["items"], json!([]));
+}
+
+async fn g8_sql_is_no_credential(office: Office) {
+    let allow = Ask::new("PATCH", "/v1/tenants/default").json(&json!({"custom_keys": "allowed"}));
+    office.ask(&allow).await.json_of(200);
+    let (secret, _) = office.issue(&json!({"name": "there", "owner": "ada"})).await;
+    // Without spaces they may be keys of other systems, and are looked up.
+    for odd in ["' OR 1=1--", "'OR(1=1)--", "';DROP/**/TABLE/**/keyauth.keys;--", "%'OR''LIKE'%_"] {
+        office.call("/", odd).await.assert_refused(401, "invalid_key");
+        let verify = Ask::new("POST", "/v1/keys/verify").json(&json!({"key": odd}));
+        let decision = office.ask(&verify).await.json_of(200);
+        let told = (&decision["allowed"], &decision["code"]);
+        assert_eq!(told, (&json!(false), &json!("invalid_key")), "{odd}");
+        let custom = json!({"name": "chosen", "custom_key": odd});
+        let custom = office.ask(&Ask::new("POST", "/v1/keys").json(&custom)).await;
+        assert_eq!(custom.named(), ["custom_key"], "{odd}");
+        for method in ["GET", "DELETE"] {
+            let key = Ask::new(method, &format!("/v1/keys/{}", encoded(odd)));
+            assert_eq!(office.ask(&key).await.named(), ["path"], "{odd}");
+            // What has no space in it may be an owner's id.
+            let (status, code) = match odd.contains(' ') {
+                true => (400, "invalid_request"),
+                false => (404, "not_found"),
+            };
+            let owner = Ask::new(method, &format!("/v1/owners/{}", encoded(odd)));
+            office.ask(&owner).await.assert_refused(status, code);
+        }
+    }
+    office.call("/", &secret).await.assert_reached_by("ada");
 }
 
 async fn g9_what_cannot_be_is_named(office: Office) {
@@ -254,6 +340,27 @@ async fn g9_what_cannot_be_is_named(office: Office) {
             json!({"budgets": [{"name": "a", "limit": "1", "window": "0h"}]}),
             vec!["budgets[0].window"],
         ),
+        // L8
+        (
+            json!({"limits": [{"name": "a", "count": "NaN", "window": "1m"}]}),
+            vec!["limits[0].count"],
+        ),
+        (
+            json!({"limits": [{"name": "a", "count": -0.5, "window": "1m"}]}),
+            vec!["limits[0].count"],
+        ),
+        (
+            json!({"budgets": [{"name": "a", "limit": "NaN", "window": "day"}]}),
+            vec!["budgets[0].limit"],
+        ),
+        (
+            json!({"budgets": [{"name": "a", "limit": "Infinity", "window": "day"}]}),
+            vec!["budgets[0].limit"],
+        ),
+        (
+            json!({"budgets": [{"name": "a", "limit": "1e999", "window": "day"}]}),
+            vec!["budgets[0].limit"],
+        ),
         (json!({"name": "", "scopes": ["a b"]}), vec!["name", "scopes[0]"]),
     ] {
         let mut body = json!({"name": "wrong"});
@@ -262,6 +369,17 @@ async fn g9_what_cannot_be_is_named(office: Office) {
         }
         let answer = office.ask(&Ask::new("POST", "/v1/keys").json(&body)).await;
         assert_eq!(answer.named(), fields, "{body}: {}", answer.body);
+    }
+    // L8: what no reader of JSON can hold, or is no JSON, is not read as far as its field.
+    for infinite in ["1e999", "-1e999", "NaN", "Infinity"] {
+        for wrong in [
+            format!(r#""limits":[{{"name":"a","count":{infinite},"window":"1m"}}]"#),
+            format!(r#""budgets":[{{"name":"a","limit":{infinite},"window":"day"}}]"#),
+        ] {
+            let body = format!(r#"{{"name":"wrong",{wrong}}}"#);
+            let answer = office.ask(&Ask::new("POST", "/v1/keys").text(&body)).await;
+            assert_eq!(answer.named(), ["body"], "{body}: {}", answer.body);
+        }
     }
     assert_eq!(
         office.get("/v1/keys").await.json_of(200)["items"].as_array().map(Vec::len),

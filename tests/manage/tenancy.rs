@@ -1,5 +1,6 @@
 //! Whose is what, and who may give what to whom: G1, G2, G4.
 
+use keyauth_tests::Answer;
 use serde_json::{Value, json};
 
 use crate::office::{Ask, Office, Told};
@@ -34,70 +35,115 @@ const ALL_BUT_TENANTS: &[&str] = &[
     "keyauth:grant-any",
 ];
 
+/// Names that stand for others in a request.
+type Names<'a> = [(&'a str, &'a str); 4];
+
+/// Asks of what is another tenant's, and of what is nobody's: both are answered alike, to the byte.
+async fn told_alike(office: &Office, key: &str, names: [Names<'_>; 2], ask: &Ask) -> Answer {
+    let [theirs, nobodys] = names.map(|names| {
+        let named = |text: &str| {
+            names.iter().fold(text.to_owned(), |text, (name, id)| text.replace(name, id))
+        };
+        let body = ask.body.as_deref().map(named);
+        Ask { path: named(&ask.path), body, ..ask.clone() }
+    });
+    let theirs = office.ask_as(key, &theirs).await;
+    let nobodys = office.ask_as(key, &nobodys).await;
+    assert_eq!((theirs.status, &theirs.body), (nobodys.status, &nobodys.body), "{ask:?}");
+    theirs
+}
+
 async fn g1_what_is_another_tenants_is_like_what_is_not_there(office: Office) {
     let acme = office.tenant("acme", ALL_BUT_TENANTS).await;
     let (secret, key) = office.issue(&json!({"name": "ours", "owner": "ada"})).await;
     let id = key["id"].as_str().expect("an id");
     office.ask(&Ask::new("PUT", "/v1/groups/plan").text("{}")).await.json_of(200);
-    for (method, path, body) in [
-        ("GET", "/v1/keys/{key}", None),
-        ("PATCH", "/v1/keys/{key}", Some(json!({"name": "stolen"}))),
-        ("DELETE", "/v1/keys/{key}", None),
-        ("POST", "/v1/keys/{key}/rotate", Some(json!({}))),
-        ("POST", "/v1/keys/{key}/revoke", None),
-        ("POST", "/v1/keys/{key}/revoke?wait=1", None),
-        ("POST", "/v1/keys/{key}/enable", None),
-        ("POST", "/v1/keys/{key}/disable", None),
-        ("POST", "/v1/keys/{key}/explain", Some(json!({}))),
-        ("GET", "/v1/limits?key={key}", None),
-        ("POST", "/v1/limits/reset?key={key}", None),
-        ("GET", "/v1/budgets?key={key}", None),
-        ("POST", "/v1/budgets/reset?key={key}&name=total", None),
-        ("GET", "/v1/keys/{key}?tenant=default", None),
-        ("GET", "/v1/keys/{key}?tenant=nobodys", None),
-        ("GET", "/v1/owners/ada", None),
-        ("GET", "/v1/owners/nobody", None),
-        ("PATCH", "/v1/owners/ada", Some(json!({"status": "inactive"}))),
-        ("DELETE", "/v1/owners/ada", None),
-        ("GET", "/v1/owners/ada/groups", None),
-        ("GET", "/v1/groups/plan", None),
-        ("PATCH", "/v1/groups/plan", Some(json!({"status": "inactive"}))),
-        ("DELETE", "/v1/groups/plan?keys=detach", None),
-        ("GET", "/v1/groups/plan/members", None),
-        ("GET", "/v1/groups/plan/subscriptions", None),
-        ("GET", "/v1/tenants/default", None),
-        ("PUT", "/v1/tenants/default", Some(json!({}))),
-        ("PATCH", "/v1/tenants/default", Some(json!({"status": "inactive"}))),
-        ("GET", "/v1/keys?tenant=default", None),
-        ("PUT", "/v1/owners/eve?tenant=default", Some(json!({}))),
-        ("GET", "/v1/usage?tenant=default", None),
-        ("GET", "/v1/audit?tenant=default", None),
+    let names = [
+        [("{key}", id), ("{owner}", "ada"), ("{group}", "plan"), ("{tenant}", "default")],
+        [("{key}", NOBODYS), ("{owner}", "nobody"), ("{group}", "none"), ("{tenant}", "nobodys")],
+    ];
+    let inactive = json!({"status": "inactive"});
+    let bound = json!({"name": "bound", "group": "{group}"});
+    for (method, path, body, status) in [
+        ("GET", "/v1/keys/{key}", None, 404),
+        ("PATCH", "/v1/keys/{key}", Some(json!({"name": "stolen"})), 404),
+        ("DELETE", "/v1/keys/{key}", None, 404),
+        ("POST", "/v1/keys/{key}/rotate", Some(json!({})), 404),
+        ("POST", "/v1/keys/{key}/revoke", None, 404),
+        ("POST", "/v1/keys/{key}/revoke?wait=1", None, 404),
+        ("POST", "/v1/keys/{key}/enable", None, 404),
+        ("POST", "/v1/keys/{key}/disable", None, 404),
+        ("POST", "/v1/keys/{key}/explain", Some(json!({})), 404),
+        ("GET", "/v1/limits?key={key}", None, 404),
+        ("POST", "/v1/limits/reset?key={key}", None, 404),
+        ("GET", "/v1/budgets?key={key}", None, 404),
+        ("POST", "/v1/budgets/reset?key={key}&name=total", None, 404),
+        ("GET", "/v1/keys/{key}?tenant={tenant}", None, 404),
+        ("GET", "/v1/owners/{owner}", None, 404),
+        ("PATCH", "/v1/owners/{owner}", Some(inactive.clone()), 404),
+        ("DELETE", "/v1/owners/{owner}", None, 404),
+        ("GET", "/v1/owners/{owner}/groups", None, 404),
+        ("GET", "/v1/limits?owner={owner}", None, 404),
+        ("POST", "/v1/budgets/reset?owner={owner}&name=total", None, 404),
+        ("GET", "/v1/groups/{group}", None, 404),
+        ("PATCH", "/v1/groups/{group}", Some(inactive.clone()), 404),
+        ("DELETE", "/v1/groups/{group}?keys=detach", None, 404),
+        ("GET", "/v1/groups/{group}/members", None, 404),
+        ("GET", "/v1/groups/{group}/subscriptions", None, 404),
+        ("GET", "/v1/limits?group={group}", None, 404),
+        ("GET", "/v1/tenants/{tenant}", None, 404),
+        ("PUT", "/v1/tenants/{tenant}", Some(json!({})), 404),
+        ("PATCH", "/v1/tenants/{tenant}", Some(inactive), 404),
+        ("GET", "/v1/keys?tenant={tenant}", None, 404),
+        ("POST", "/v1/keys?tenant={tenant}", Some(json!({"name": "planted"})), 404),
+        ("PUT", "/v1/owners/eve?tenant={tenant}", Some(json!({})), 404),
+        ("GET", "/v1/usage?tenant={tenant}", None, 404),
+        ("GET", "/v1/audit?tenant={tenant}", None, 404),
+        // What is put beside one's own, or only narrows a list.
+        ("POST", "/v1/keys", Some(bound), 400),
+        ("PUT", "/v1/groups/{group}/members/{owner}", None, 400),
+        ("PUT", "/v1/groups/{group}/subscriptions/{owner}", Some(json!({})), 400),
+        ("DELETE", "/v1/groups/{group}/members/{owner}", None, 204),
+        ("DELETE", "/v1/groups/{group}/subscriptions/{owner}", None, 204),
+        ("GET", "/v1/keys?owner={owner}", None, 200),
+        ("GET", "/v1/keys?group={group}", None, 200),
+        ("GET", "/v1/audit?key={key}", None, 200),
+        ("GET", "/v1/audit?owner={owner}", None, 200),
+        ("GET", "/v1/usage?key={key}", None, 200),
+        ("GET", "/v1/usage?owner={owner}", None, 200),
     ] {
-        let mut bodies = Vec::new();
-        for id in [id, NOBODYS] {
-            let mut ask = Ask::new(method, &path.replace("{key}", id));
-            if let Some(body) = &body {
-                ask = ask.json(body);
-            }
-            let answer = office.ask_as(&acme, &ask).await;
-            answer.assert_refused(404, "not_found");
-            bodies.push(answer.body);
+        let mut ask = Ask::new(method, path);
+        if let Some(body) = &body {
+            ask = ask.json(body);
         }
-        assert_eq!(bodies.first(), bodies.last(), "{method} {path}");
+        let answer = told_alike(&office, &acme, names, &ask).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
+        if status == 404 {
+            answer.assert_refused(404, "not_found");
+        }
     }
     office.call("/", &secret).await.assert_reached_by("ada");
     let ours = office.get(&format!("/v1/keys/{id}")).await.json_of(200);
     assert_eq!(ours["name"], "ours");
-    assert_eq!(office.get("/v1/tenants/default").await.json_of(200)["status"], "active");
+    for path in ["/v1/groups/plan", "/v1/tenants/default"] {
+        assert_eq!(office.get(path).await.json_of(200)["status"], "active");
+    }
+    for path in ["/v1/owners/eve", "/v1/tenants/nobodys"] {
+        office.get(path).await.assert_refused(404, "not_found");
+    }
 
     // A decision says no more than that.
-    let verify = Ask::new("POST", "/v1/keys/verify").json(&json!({"key": secret}));
-    let decision = office.ask_as(&acme, &verify).await.json_of(200);
+    let unknown = json!({"key": "a-token-of-somebody-else"});
+    let verify = |key: &Value| Ask::new("POST", "/v1/keys/verify").json(key);
+    let decision = office.ask_as(&acme, &verify(&json!({"key": secret}))).await.json_of(200);
     assert_eq!((&decision["allowed"], &decision["code"]), (&json!(false), &json!("invalid_key")));
-    let explain = Ask::new("POST", "/v1/keys/explain").json(&json!({"key": secret}));
-    let explained = office.ask_as(&acme, &explain).await.json_of(200);
+    assert_eq!(decision, office.ask_as(&acme, &verify(&unknown)).await.json_of(200));
+    let explain = |key: &Value| Ask::new("POST", "/v1/keys/explain").json(key);
+    let theirs = explain(&json!({"key": secret}));
+    let explained = office.ask_as(&acme, &theirs).await.json_of(200);
     assert_eq!((&explained["key_is"], &explained["key"]), (&json!("unknown"), &Value::Null));
-    assert_eq!(office.ask(&explain).await.json_of(200)["key_is"], "known");
+    assert_eq!(explained, office.ask_as(&acme, &explain(&unknown)).await.json_of(200));
+    assert_eq!(office.ask(&theirs).await.json_of(200)["key_is"], "known");
 }
 
 async fn g2_lists_have_ones_own_alone(office: Office) {

@@ -8,6 +8,7 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::office::{Ask, Office, Told};
 
 crate::on_both_stores! {
+    l7_what_is_reset_passes_at_once,
     decisions_are_those_of_the_layer,
     limits_count_what_is_asked,
     charges_have_names_where_that_may_be,
@@ -69,6 +70,11 @@ async fn decisions_are_those_of_the_layer(office: Office) {
         (json!({"cost": -1}), vec!["cost"]),
         (json!({"charge": {"amount": "-1"}}), vec!["charge.amount"]),
         (json!({"charge": {"amount": "much"}}), vec!["charge.amount"]),
+        // L8
+        (json!({"cost": "NaN"}), vec!["cost"]),
+        (json!({"cost": -0.5}), vec!["cost"]),
+        (json!({"charge": {"amount": "NaN"}}), vec!["charge.amount"]),
+        (json!({"charge": {"amount": "Infinity"}}), vec!["charge.amount"]),
         (json!({"charge": {"amount": "1", "id": "a b"}}), vec!["charge.id"]),
         (json!({"quick": true}), vec!["quick"]),
     ] {
@@ -243,4 +249,16 @@ async fn limits_stand_and_begin_anew(office: Office) {
     assert_eq!(standing("?owner=ada").await, "hour=0 each=0");
     let nobody = Ask::new("POST", "/v1/limits/reset?owner=nobody");
     office.ask(&nobody).await.assert_refused(404, "not_found");
+}
+
+async fn l7_what_is_reset_passes_at_once(office: Office) {
+    let limit = json!({"name": "hour", "count": 1, "window": "1h"});
+    let new = json!({"name": "spent", "owner": "ada", "limits": [limit]});
+    let (secret, key) = office.issue(&new).await;
+    let reset = format!("/v1/limits/reset?key={}", key["id"].as_str().expect("an id"));
+    for _ in 0..2 {
+        office.call("/", &secret).await.assert_reached_by("ada");
+        office.call("/", &secret).await.assert_refused(429, "rate_limited");
+        assert_eq!(office.ask(&Ask::new("POST", &reset)).await.status, 204);
+    }
 }

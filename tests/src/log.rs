@@ -24,9 +24,22 @@ pub(crate) fn keep() {
     });
 }
 
-/// Whether a text was logged in this process.
-pub(crate) fn contains(text: &str) -> bool {
-    LOG.text().contains(text)
+/// All that was logged in this process.
+pub(crate) fn text() -> String {
+    LOG.text()
+}
+
+/// The first line logged in this process that somebody has broken, or has broken off another.
+pub(crate) fn broken_line() -> Option<String> {
+    LOG.text().split_terminator('\n').find(|line| !is_whole(line)).map(ToOwned::to_owned)
+}
+
+/// Whether a line begins with its time, and has nothing in it that ends lines or moves cursors.
+fn is_whole(line: &str) -> bool {
+    const TIME: &str = "2026-06-03T12:00:00.000000Z";
+    let time = line.split(' ').next().unwrap_or_default();
+    let breaks = |char: char| char.is_control() || matches!(char, '\u{2028}' | '\u{2029}');
+    time.len() == TIME.len() && time.ends_with('Z') && !line.contains(breaks)
 }
 
 /// What keyauth logs while a future runs on this thread, and nobody else's.

@@ -76,12 +76,20 @@ impl World {
     /// Where one does.
     pub fn search(&self, answer: &impl std::fmt::Debug) {
         self.secrets.search(answer);
+        self.secrets.search_log();
     }
 
     /// Whether keyauth has logged a text in this process.
     #[must_use]
     pub fn has_logged(&self, text: &str) -> bool {
-        log::contains(text)
+        log::text().contains(text)
+    }
+
+    /// The first line that keyauth has logged in this process and that was broken by what is in
+    /// it, if there is one.
+    #[must_use]
+    pub fn broken_line(&self) -> Option<String> {
+        log::broken_line()
     }
 
     /// Serves an app on a free port of the loopback until the test ends.

@@ -3,12 +3,21 @@
 
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
-use keyauth_cache::CachedLookup;
+use std::time::Duration;
+
+use keyauth_cache::{CacheOptions, CachedLookup};
 use keyauth_core::{Authenticator, Denial, Issuer, KeyStore, MemoryStore, NewKey, RequestFacts};
 use keyauth_testkit::Gated;
 
 const HOT: usize = 1_000;
-/// What a flood may cost, in KiB: what `CacheOptions` allow for unknown keys, and a little.
+/// How many keys of the flood are asked for again, to see which are remembered as unknown.
+const AGAIN: usize = 30_000;
+/// How many of them may be: the 10 000 that `CacheOptions` say, and as many again, since entries
+/// are evicted in batches. Were all kept for as long as they live, it would be all [`AGAIN`].
+const MOST_REMEMBERED: usize = 20_000;
+/// What a flood may cost, in KiB: what `CacheOptions` allow for unknown keys, and a little. Each
+/// that is kept costs some hundred bytes, so that this tells of a million alone; of fewer,
+/// [`MOST_REMEMBERED`] does.
 const MOST_MEMORY: u64 = 64 * 1024;
 
 /// Prints the figures; `KEYAUTH_FLOOD=1000000` for those that are worth comparing.
@@ -19,7 +28,10 @@ async fn a_flood_of_unknown_keys_pushes_no_hot_one_out() {
     let flood: usize = flood.unwrap_or(30_000);
     let store = MemoryStore::new();
     let gate = Gated::new(store.clone());
-    let (auth, background) = Authenticator::new(CachedLookup::new(gate.clone())).start();
+    // As long as may be, so that what is not remembered was evicted, and has not merely expired.
+    let options = CacheOptions::new().unknown_lifetime(Duration::from_secs(60));
+    let lookup = CachedLookup::with_options(gate.clone(), options);
+    let (auth, background) = Authenticator::new(lookup).start();
     gate.wait_for_polls(1).await;
     let mut hot = Vec::new();
     for _ in 0..HOT {
@@ -31,10 +43,15 @@ async fn a_flood_of_unknown_keys_pushes_no_hot_one_out() {
     let before = peak_memory();
     let (flooded, issuer) = (auth.clone(), Issuer::new());
     let flooding = tokio::spawn(async move {
+        let mut again = Vec::new();
         for _ in 0..flood {
             let key = issuer.draft(NewKey::named("unknown")).expect("a key").into_issued();
             assert_eq!(verify(&flooded, key.reveal()).await, Err(Denial::InvalidKey));
+            if again.len() < AGAIN {
+                again.push(key.reveal().to_owned());
+            }
         }
+        again
     });
     let mut requests = 0_usize;
     while !flooding.is_finished() {
@@ -46,15 +63,23 @@ async fn a_flood_of_unknown_keys_pushes_no_hot_one_out() {
             }
         }
     }
-    flooding.await.expect("no panic");
+    let again = flooding.await.expect("no panic");
     let loads = gate.calls() - HOT - flood;
     let after = peak_memory();
+    let calls = gate.calls();
+    for key in &again {
+        assert_eq!(verify(&auth, key).await, Err(Denial::InvalidKey));
+    }
+    let remembered = again.len() - (gate.calls() - calls);
     println!(
-        "{flood} unknown keys, each one load; {requests} requests for {HOT} hot ones, {loads} \
-         loads: hit rate {:.4} %; peak memory {before} KiB before, {after} KiB after",
+        "{flood} unknown keys, each one load, {remembered} of {} remembered; {requests} requests \
+         for {HOT} hot ones, {loads} loads: hit rate {:.4} %; peak memory {before} KiB before, \
+         {after} KiB after",
+        again.len(),
         100.0 - 100.0 * loads as f64 / requests as f64,
     );
     assert_eq!(loads, 0, "hot keys stay in");
+    assert!(remembered <= MOST_REMEMBERED, "{remembered} unknown keys are remembered");
     assert!(after - before < MOST_MEMORY, "{before} KiB before, {after} after");
     background.shutdown().await;
 }

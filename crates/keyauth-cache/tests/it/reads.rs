@@ -9,7 +9,7 @@ use keyauth_core::{
 };
 use keyauth_testkit::{Gated, Side};
 
-use super::world::{ADMITTED, Instance, UNKNOWN, issue, settle};
+use super::world::{ADMITTED, Instance, UNAVAILABLE, UNKNOWN, issue, settle};
 
 #[tokio::test]
 async fn a_warm_key_costs_one_read_in_all() {
@@ -102,6 +102,32 @@ async fn who_waits_too_long_for_a_turn_is_told_so() {
     instance.gate.release();
     assert_eq!(loading.await.expect("no panic"), ADMITTED);
     assert_eq!(waiting.await.expect("no panic"), ADMITTED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_turn_does_not_come_in_time_is_told_so() {
+    // R3. Time passes only where all wait for it: the first gives up after 500 ms, when the store
+    // has not answered. The next has its turn then, for as long. The last has waited for 500 ms
+    // before that is over.
+    let store = MemoryStore::new();
+    let cached = issue(&store, "cached").await;
+    let options = CacheOptions::new().loads(1).load_deadline(Duration::from_millis(500));
+    let instance = Instance::start(Gated::new(store.clone()), options).await;
+    assert_eq!(instance.verify(&cached).await, ADMITTED);
+    instance.gate.hold(Side::Before);
+    let mut requests = Vec::new();
+    for name in ["first", "next", "last"] {
+        requests.push(instance.spawn(&issue(&store, name).await));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(instance.verify(&cached).await, ADMITTED);
+    }
+    let mut verdicts = Vec::new();
+    for request in requests {
+        verdicts.push(request.await.expect("no panic"));
+        assert_eq!(instance.verify(&cached).await, ADMITTED);
+    }
+    assert_eq!(verdicts, [UNAVAILABLE, UNAVAILABLE, Err(LookupErrorKind::Overloaded)]);
+    assert_eq!(instance.gate.calls(), 3, "the last is never asked for");
 }
 
 #[tokio::test]
