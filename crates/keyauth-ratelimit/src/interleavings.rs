@@ -14,7 +14,7 @@ const ROUNDS: usize = 20_000;
 
 /// Tries a test in many interleavings: in random ones, and in those that let one thread wait for long
 /// at few places.
-fn check(test: impl Fn() + Clone + Send + Sync + 'static) {
+pub(crate) fn check(test: impl Fn() + Clone + Send + Sync + 'static) {
     let mut config = Config::new();
     config.stack_size = 1 << 21;
     Runner::new(RandomScheduler::new(ROUNDS), config.clone()).run(test.clone());

@@ -152,7 +152,7 @@ impl Leases {
     }
 
     /// All that is to be given back when nobody wants more.
-    fn all_that_is_left(&self) -> Vec<Asking> {
+    pub(super) fn all_that_is_left(&self) -> Vec<Asking> {
         let give_up = |stock: &mut Stock| {
             let unused = stock.give_up().into_iter();
             unused.map(|unused| (0, Some(unused))).collect()
@@ -162,7 +162,7 @@ impl Leases {
 
     /// What is to be asked about each of somebody's limits: how much is wanted, and what is given
     /// back.
-    fn asking(
+    pub(super) fn asking(
         &self,
         name: &LimitedSubject,
         of_each: impl Fn(&mut Stock) -> Vec<(u64, Option<UnusedLease>)>,

@@ -3,12 +3,13 @@
 #[cfg(test)]
 mod adversary;
 mod asking;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod keeper;
 mod stock;
 
 use std::fmt::{self, Debug};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::Once;
 
 use keyauth_core::{
     Clock, Limit, LimitDecision, Limited, LimitedCall, LimitedSubject, SystemClock, TryAcquire,
@@ -19,6 +20,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::algorithm::nanos;
 use crate::subjects::{KINDS, place, subjects};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) use keeper::keep;
 use stock::{Stock, can_be_leased, is_worth_leasing};
 
