@@ -359,3 +359,21 @@ async fn what_is_deleted_and_made_anew_is_above_its_mark() {
     let below: i64 = sqlx::query_scalar(below).fetch_one(&mut psql).await.expect("a count");
     assert_eq!(below, 0, "after having waited");
 }
+
+#[tokio::test]
+async fn the_seal_is_changed_as_it_is_written_down() {
+    let world = World::create().await;
+    let key = world.issue(NewKey::named("any")).await;
+    let document = include_str!("../../../../docs/revocation.md");
+    let statement = document.split("instances stopped.\n").nth(1);
+    let statement = statement.and_then(|rest| rest.split("\n\n").next()).expect("a statement");
+    let origin = async || -> (Vec<u8>, String) {
+        let read = "SELECT seal, namespace::text FROM keyauth.deployment";
+        sqlx::query_as(read).fetch_one(world.store.pool()).await.expect("a row")
+    };
+    let before = origin().await;
+    world.run(statement).await;
+    let after = origin().await;
+    assert!(before.0 != after.0 && before.1 != after.1 && after.0.len() == 32);
+    world.serve().await.wait_for(&key, ADMITTED).await;
+}
