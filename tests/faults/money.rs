@@ -59,7 +59,9 @@ pub(crate) async fn is_spent_once(report: &mut Report, fleet: &mut Fleet) {
             above = above.max(state.used + state.reserved - LIMIT);
         }
         let mut last = state(&api, &key).await;
-        while last.reserved > 0 && killed.elapsed() < 2 * A_MINUTE {
+        // And a moment, for whoever looks.
+        let until = killed + A_MINUTE + Duration::from_secs(1);
+        while last.reserved > 0 && Instant::now() < until {
             sleep(Duration::from_millis(250)).await;
             last = state(&api, &key).await;
         }
