@@ -127,6 +127,8 @@ pub(crate) async fn serves_no_longer_than_it_may_strictly(report: &mut Report, f
         proxy.set_wire(Wire::Whole);
     }
     strict.end().await;
+    // Where its connection was not there again yet, it could not say that it goes.
+    fleet.forget_the_dead().await;
     let promise = "revoke to refusal, an instance cut off from the store alone, strict";
     let served = longest > Duration::ZERO;
     report.row(promise, format!("{longest:.1?}"), "5 s", longest <= staleness && served);

@@ -94,12 +94,16 @@ impl Fleet {
 
     /// Has nobody wait for those that were killed: revokes would, for as long as these could serve.
     pub(crate) async fn forget_the_dead(&self) {
-        let url = self.postgres.url();
-        let beats = "CREATE TEMPORARY TABLE beats AS SELECT id, beat FROM keyauth.instances; \
-                     SELECT pg_sleep(3); \
-                     DELETE FROM keyauth.instances AS i USING beats AS b \
-                     WHERE i.id = b.id AND i.beat = b.beat";
-        crate::sql::execute(&url, beats).await.expect("they are forgotten");
+        let (url, api) = (self.postgres.url(), self.api());
+        let noted = "DROP TABLE IF EXISTS beats; \
+                     CREATE TABLE beats AS SELECT id, beat FROM keyauth.instances";
+        crate::sql::execute(&url, noted).await.expect("they are noted");
+        // Of which all that live say that they have heard.
+        let key = api.issue(1, &serde_json::json!({"name": "heard of"})).await.expect("a key");
+        let _ = api.revoke(1, &key.id, 3).await;
+        let silent = "DELETE FROM keyauth.instances AS i USING beats AS b \
+                      WHERE i.id = b.id AND i.beat = b.beat";
+        crate::sql::execute(&url, silent).await.expect("they are forgotten");
     }
 
     /// Waits until each answers to a key that it cannot know from before.

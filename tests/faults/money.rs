@@ -87,6 +87,7 @@ pub(crate) async fn is_spent_once(report: &mut Report, fleet: &mut Fleet) {
             hundredths(last.reserved),
             killed.elapsed()
         );
+        fleet.forget_the_dead().await;
         let promise = format!("reserved of a {mode} budget and never given back");
         report.row(promise, figure, "0, a minute after the last renewal", last.reserved == 0);
     }
