@@ -68,7 +68,8 @@ pub(crate) async fn a_replica_lags_and_is_promoted(report: &mut Report, fleet: &
     outcomes.check(report, "F9 lookups sent to a replica that lags", bounds);
     sql::execute(&replica, "SELECT pg_wal_replay_resume()").await.expect("it follows");
 
-    let trial = Trial::begin(fleet).await;
+    // Whoever asks a replica can change nothing.
+    let trial = Trial::begin_changing(fleet, vec![1, 2], 5).await;
     let keys = trial.watch(1, 12).await;
     for key in &keys[..6] {
         trial.revoke_watched(1, *key).await;
