@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::api::Api;
 use crate::fleet::Fleet;
 use crate::report::Report;
+use crate::trial::unknown_key;
 
 /// How far `t` may be from zero.
 const MOST: f64 = 10.0;
@@ -87,7 +88,7 @@ pub(crate) async fn tells_nothing_over_http(report: &mut Report, fleet: &Fleet) 
     let revoked = api.issue(0, &json!({"name": "revoked"})).await.expect("a key");
     assert!(api.revoke(0, &revoked.id, 5).await.expect("revoked"));
     let near: Vec<_> = (0..KINDS).map(|number| near(&known, number)).collect();
-    let far: Vec<_> = (0..KINDS).map(|_| unknown()).collect();
+    let far: Vec<_> = (0..KINDS).map(|_| unknown_key()).collect();
     let (mut guesses, mut told) = (Times::default(), [const { Vec::new() }; 3]);
     for _ in 0..ROUNDS {
         let guess = random.next(KINDS);
@@ -142,11 +143,6 @@ fn near(key: &str, number: usize) -> String {
     let near = String::from_utf8(near).expect("a text");
     assert!(Issuer::new().keyring().recognises(near.as_bytes()), "{near}: it is looked up");
     near
-}
-
-fn unknown() -> String {
-    let draft = Issuer::new().draft(NewKey::named("unknown")).expect("a key");
-    draft.into_issued().reveal().to_owned()
 }
 
 /// In process: digests that are looked up in what is cached, and MACs of what lies in a shared cache.

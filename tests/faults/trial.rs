@@ -118,11 +118,7 @@ impl Trial {
                 }
             }
         }
-        let issuer = Issuer::new();
-        let unknown = (0..UNKNOWN).map(|_| {
-            let draft = issuer.draft(NewKey::named("unknown")).expect("a key");
-            draft.into_issued().reveal().to_owned()
-        });
+        let unknown = (0..UNKNOWN).map(|_| unknown_key());
         let world = Arc::new(World {
             api,
             steady,
@@ -471,6 +467,12 @@ impl Outcomes {
 /// Whether a key is one of those that are good all the time.
 pub(crate) const fn is_steady(key: Key) -> bool {
     key < STEADY
+}
+
+/// The text of a key that nobody has issued.
+pub(crate) fn unknown_key() -> String {
+    let draft = Issuer::new().draft(NewKey::named("unknown")).expect("a key");
+    draft.into_issued().reveal().to_owned()
 }
 
 fn is_unknown(key: Key) -> bool {

@@ -56,9 +56,9 @@ pub(super) async fn serve(
     mut stopped: watch::Receiver<bool>,
     bounds: Bounds,
 ) {
-    let graceful = GracefulShutdown::new();
+    let (graceful, for_each) = (GracefulShutdown::new(), stopped.clone());
     tokio::select! {
-        () = accept(&listener, &app, &graceful, bounds) => {}
+        () = accept(&listener, &app, &graceful, &for_each, bounds) => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     drop(listener);
@@ -69,6 +69,7 @@ async fn accept(
     listener: &TcpListener,
     app: &Router,
     graceful: &GracefulShutdown,
+    stopped: &watch::Receiver<bool>,
     Bounds { most, silence }: Bounds,
 ) {
     let places = Arc::new(Semaphore::new(most));
@@ -87,9 +88,18 @@ async fn accept(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let serving = connection(stream, peer, app.clone(), graceful.watcher(), silence);
+                let (mut stopped, watcher) = (stopped.clone(), graceful.watcher());
+                let app = app.clone();
                 tokio::spawn(async move {
-                    serving.await;
+                    let first = timeout(silence, speaks_http2(&stream));
+                    let spoken = tokio::select! {
+                        spoken = first => spoken,
+                        // Who has asked for nothing yet holds nothing up.
+                        _ = stopped.wait_for(|stopped| *stopped) => return,
+                    };
+                    if let Ok(Ok(is_http2)) = spoken {
+                        connection(stream, peer, is_http2, app, watcher, silence).await;
+                    }
                     drop(place);
                 });
             }
@@ -111,12 +121,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    is_http2: bool,
     app: Router,
     watcher: Watcher,
     silence: Duration,
 ) {
     let _ = stream.set_nodelay(true);
-    let Ok(Ok(is_http2)) = timeout(silence, speaks_http2(&stream)).await else { return };
     let mut server = Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(silence);
     let mut http2 = server.http2();
@@ -155,20 +165,20 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
 mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
 
     use super::*;
 
     const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-    /// Where it listens, and what stops it.
-    async fn start(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>) {
+    /// Where it listens, what stops it, and its end.
+    async fn start(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = watch::channel(false);
         let whom = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() };
         let app = Router::new().route("/", get(whom));
-        tokio::spawn(serve(listener, app, stopped, bounds));
-        (address, stop)
+        (address, stop, tokio::spawn(serve(listener, app, stopped, bounds)))
     }
 
     async fn say(address: SocketAddr, text: &str) -> TcpStream {
@@ -190,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_says_nothing_or_half_of_it_is_let_go() {
         let bounds = Bounds { most: 100, silence: Duration::from_millis(300) };
-        let (address, _stop) = start(bounds).await;
+        let (address, _stop, _end) = start(bounds).await;
         let preface = String::from_utf8_lossy(PREFACE);
         for said in ["", "P", "PRI * HT", &preface[..23], "GET", &REQUEST[..20], REQUEST] {
             let mut stream = say(address, said).await;
@@ -204,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn there_are_no_more_at_once_than_there_may_be() {
         let bounds = Bounds { most: 2, silence: SILENCE };
-        let (address, stop) = start(bounds).await;
+        let (address, stop, end) = start(bounds).await;
         let [mut one, mut two] = [say(address, REQUEST).await, say(address, REQUEST).await];
         for stream in [&mut one, &mut two] {
             assert!(answered(stream).await.starts_with("HTTP/1.1 200"));
@@ -214,8 +224,12 @@ mod tests {
         assert!(early.is_err(), "it waits for a place");
         drop(one);
         assert!(answered(&mut three).await.starts_with("HTTP/1.1 200"));
-        // Those that are there and idle end with it.
+        drop(three);
+        let mut silent = say(address, "").await;
+        // Those that are idle end with it, and those that have said nothing.
         stop.send_replace(true);
         assert_eq!(two.read(&mut [0; 64]).await.expect("an end"), 0);
+        assert!(!matches!(silent.read(&mut [0; 64]).await, Ok(1..)), "or is refused");
+        timeout(SILENCE / 2, end).await.expect("nobody holds it up").expect("no panic");
     }
 }
