@@ -13,8 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::Fleet;
+use crate::outcomes::USUAL;
 use crate::report::Report;
-use crate::trial::{Trial, USUAL, unknown_key};
+use crate::trial::{Trial, unknown_key};
 
 /// How long an instance that is cut off serves what it has cached: `max_staleness`, and a minute.
 const SERVES: Duration = Duration::from_secs(65);

@@ -7,9 +7,10 @@ use keyauth_tests::history::Bounds;
 use tokio::time::sleep;
 
 use crate::fleet::Fleet;
+use crate::outcomes::USUAL;
 use crate::report::Report;
 use crate::sql;
-use crate::trial::{Trial, USUAL};
+use crate::trial::Trial;
 
 /// Killed so that transaction numbers come again.
 pub(crate) async fn numbers_come_again(report: &mut Report, fleet: &Fleet) {

@@ -22,6 +22,7 @@ mod fleet;
 mod flood;
 mod limits;
 mod money;
+mod outcomes;
 mod postgres;
 mod processes;
 mod redis;

@@ -7,9 +7,10 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::fleet::Fleet;
+use crate::outcomes::{Outcomes, USUAL};
 use crate::report::Report;
 use crate::sql;
-use crate::trial::{Outcomes, Trial, USUAL};
+use crate::trial::Trial;
 
 /// Away for a while: what is cached goes on, and no usage is lost.
 pub(crate) async fn is_down(report: &mut Report, fleet: &Fleet, how_long: Duration) {

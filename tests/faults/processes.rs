@@ -7,9 +7,10 @@ use keyauth_tests::history::Outcome;
 use tokio::time::sleep;
 
 use crate::fleet::Fleet;
+use crate::outcomes::{USUAL, is_steady};
 use crate::postgres::{usage, usage_is_whole};
 use crate::report::Report;
-use crate::trial::{Trial, USUAL, is_steady};
+use crate::trial::Trial;
 
 /// Told to stop while its buffers are full: nothing is lost.
 pub(crate) async fn one_is_told_to_stop(report: &mut Report, fleet: &mut Fleet) {

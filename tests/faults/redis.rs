@@ -6,8 +6,9 @@ use keyauth_testkit::{Flow, Way};
 use tokio::time::sleep;
 
 use crate::fleet::Fleet;
+use crate::outcomes::USUAL;
 use crate::report::Report;
-use crate::trial::{Trial, USUAL};
+use crate::trial::Trial;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug)]

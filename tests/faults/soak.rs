@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::Api;
 use crate::fleet::Fleet;
+use crate::outcomes::USUAL;
 use crate::report::{Report, say};
-use crate::trial::{Load, Trial, USUAL};
+use crate::trial::{Load, Trial};
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(30);
