@@ -77,4 +77,4 @@ pub use feed::PostgresFeedReader;
 pub use migrate::Migration;
 pub use open::{OpenError, OpenErrorKind};
 pub use sqlx;
-pub use store::PostgresStore;
+pub use store::{LOOKUP, PostgresStore};

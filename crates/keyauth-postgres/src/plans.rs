@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use crate::PostgresStore;
 use crate::feed::POLL;
 use crate::search::explain_list;
-use crate::store::FIND;
+use crate::store::LOOKUP;
 
 /// With `KEYAUTH_KEYS=10000,1000000` it is done for both, and the times can be compared.
 const KEYS: &str = "10000";
@@ -47,7 +47,7 @@ async fn lookups_and_polls_are_index_probes() {
         let store = PostgresStore::connect(database.url()).await.expect("a server");
         store.migrate().await.expect("a schema");
         fill(&store, keys).await;
-        let lookup = explain(&store, FIND, "'\\x00'").await;
+        let lookup = explain(&store, LOOKUP, "'\\x00'").await;
         println!("{keys} keys\n{lookup}");
         assert!(!lookup.contains("Seq Scan"), "{lookup}");
         for table in TABLES {

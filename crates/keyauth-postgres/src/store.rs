@@ -62,7 +62,7 @@ impl PostgresStore {
         direct: PgConnectOptions,
     ) -> Self {
         Self {
-            find: schema.sql(FIND),
+            find: schema.sql(LOOKUP),
             issuer,
             schema,
             pool,
@@ -88,7 +88,7 @@ impl PostgresStore {
     /// [`InvalidSchemaName`](crate::OpenErrorKind::InvalidSchemaName).
     pub fn with_schema(self, name: &str) -> Result<Self, OpenError> {
         let schema = Schema::new(name)?;
-        Ok(Self { find: schema.sql(FIND), schema, ..self })
+        Ok(Self { find: schema.sql(LOOKUP), schema, ..self })
     }
 
     /// Connects by other options where a session must be one: for migrations, and for the
@@ -201,7 +201,9 @@ macro_rules! select_record {
     };
 }
 
-pub(crate) const FIND: &str = concat!(select_record!(), "WHERE s.digest = $1");
+/// The statement of a lookup, by the secret's digest: for benchmarks, which send the same.
+#[doc(hidden)]
+pub const LOOKUP: &str = concat!(select_record!(), "WHERE s.digest = $1");
 
 /// By the newest secret: the one without an end.
 const RECORD: &str = concat!(

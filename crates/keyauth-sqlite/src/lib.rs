@@ -63,4 +63,4 @@ mod usage_reader;
 pub use feed::SqliteFeedReader;
 pub use open::{OpenError, OpenErrorKind};
 pub use sqlx;
-pub use store::SqliteStore;
+pub use store::{LOOKUP, SqliteStore};

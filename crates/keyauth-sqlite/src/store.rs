@@ -143,14 +143,17 @@ macro_rules! select_record {
     };
 }
 
+/// The statement of a lookup, by the secret's digest: for benchmarks, which send the same.
+#[doc(hidden)]
+pub const LOOKUP: &str = concat!(select_record!(), "WHERE s.digest = ?");
+
 impl KeyLookup for SqliteStore {
     fn keyring(&self) -> &Keyring {
         self.issuer.keyring()
     }
 
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, LookupError> {
-        const FIND: &str = concat!(select_record!(), "WHERE s.digest = ?");
-        let found = sqlx::query(FIND).bind(digest.as_bytes().as_slice());
+        let found = sqlx::query(LOOKUP).bind(digest.as_bytes().as_slice());
         let found =
             tokio::time::timeout(LOOKUP_DEADLINE, found.fetch_optional(&self.pools.readers));
         let found = match found.await.map_err(LookupError::unavailable)? {

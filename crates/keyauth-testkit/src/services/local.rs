@@ -45,8 +45,8 @@ as "$bin/pg_ctl" -D "$1/replica" -w -l "$1/replica.log" \
     -c max_connections=500" start >/dev/null
 "#;
 
-/// Does to the server in the folder `$1` what `$2` says: `kill` it without letting it tidy up,
-/// `start` it again, `freeze` all its processes and `thaw` them, or `remove` it with its replica.
+/// Does to the server in the folder `$1` what `$2` says: `kill` it without letting it tidy up, `stop`
+/// it in order, `start` it again, `freeze` all its processes and `thaw` them, or `remove` it with its replica.
 const TREAT: &str = r#"
 set -eu
 bin=$(command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl 2>/dev/null | tail -n 1)
@@ -61,6 +61,7 @@ signal() {
 }
 case $2 in
 kill) as "$bin" -D "$1/data" -m immediate -w stop >/dev/null ;;
+stop) as "$bin" -D "$1/data" -m fast -w stop >/dev/null ;;
 start)
     as "$bin" -D "$1/data" -w -l "$1/log" -o "$(sed 's/^[^ ]* //' \
         "$1/data/postmaster.opts" | tr -d '"')" start >/dev/null
@@ -110,7 +111,14 @@ pub(super) fn start_replica(folder: &Path, port: u16, replica_port: u16) -> Resu
     run_script(REPLICA, &[folder, &port.to_string(), &replica_port.to_string()])
 }
 
-/// Does something to it: `kill`, `start`, `freeze` or `thaw`.
+/// The port of one that is there, whether it runs or not.
+pub(super) fn port_of(folder: &Path) -> Option<u16> {
+    let options = std::fs::read_to_string(folder.join("data/postmaster.opts")).ok()?;
+    let (_, port) = options.split_once("\"-p\" \"")?;
+    port.split('"').next()?.parse().ok()
+}
+
+/// Does something to it: `kill`, `stop`, `start`, `freeze` or `thaw`.
 pub(super) fn postgres(folder: &Path, what: &str) -> Result<(), String> {
     run_script(TREAT, &[folder.to_str().unwrap_or_default(), what])
 }

@@ -16,6 +16,8 @@ pub struct PostgresServer {
     port: u16,
     replica_port: u16,
     place: Place,
+    /// Whether it is only stopped in the end.
+    kept: bool,
 }
 
 /// Where it runs.
@@ -35,7 +37,7 @@ impl PostgresServer {
         let (port, replica_port) = free_ports();
         let settings: Vec<_> =
             settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]).collect();
-        let place = match start_container(port, replica_port, &settings) {
+        let place = match start_container(None, port, replica_port, &settings) {
             Ok(container) => Place::Container(container),
             Err(docker) => {
                 // In a folder of its own, which others may pass through then.
@@ -47,9 +49,49 @@ impl PostgresServer {
                 Place::Folder(folder)
             }
         };
-        let server = Self { port, replica_port, place };
+        let server = Self { port, replica_port, place, kept: false };
         wait_until_it_answers(&server.url()).await;
         server
+    }
+
+    /// Starts one that is stopped with this value, and goes on with all that is in it where it is
+    /// started by the same name again: for what takes long to make.
+    ///
+    /// `None` where there is none by this name, unless it is to be made then.
+    ///
+    /// # Panics
+    ///
+    /// Where neither Docker nor this machine has PostgreSQL.
+    pub async fn start_kept(name: &str, settings: &[&str], make: bool) -> Option<Self> {
+        let settings: Vec<_> =
+            settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]).collect();
+        let (port, replica_port) = free_ports();
+        let (port, place) = if run("docker", &["version"]).is_ok() {
+            if run("docker", &["start", name]).is_ok() {
+                let published = run("docker", &["port", name, "5432/tcp"]).expect("a port");
+                let port = published.rsplit(':').next().and_then(|port| port.parse().ok());
+                (port.expect("a number"), Place::Container(name.to_owned()))
+            } else if make {
+                let container = start_container(Some(name), port, replica_port, &settings);
+                (port, Place::Container(container.expect("a container")))
+            } else {
+                return None;
+            }
+        } else {
+            let folder = std::env::temp_dir().join(name).join("server");
+            let made = local::postgres(&folder, "start");
+            match (made, local::port_of(&folder)) {
+                (Ok(()), Some(port)) => (port, Place::Folder(folder)),
+                _ if make => {
+                    local::start_postgres(&folder, port, &settings.join(" ")).expect("a server");
+                    (port, Place::Folder(folder))
+                }
+                _ => return None,
+            }
+        };
+        let server = Self { port, replica_port, place, kept: true };
+        wait_until_it_answers(&server.url()).await;
+        Some(server)
     }
 
     /// How to connect to it.
@@ -235,6 +277,10 @@ fn free_ports() -> (u16, u16) {
 impl Drop for PostgresServer {
     fn drop(&mut self) {
         let _ = match &self.place {
+            Place::Container(container) if self.kept => run("docker", &["stop", container]),
+            Place::Folder(folder) if self.kept => {
+                local::postgres(folder, "stop").map(|()| String::new())
+            }
             Place::Container(container) => {
                 run("docker", &["rm", "--force", "--volumes", container])
             }
@@ -243,12 +289,18 @@ impl Drop for PostgresServer {
     }
 }
 
-fn start_container(port: u16, replica_port: u16, settings: &[String]) -> Result<String, String> {
+fn start_container(
+    name: Option<&str>,
+    port: u16,
+    replica_port: u16,
+    settings: &[String],
+) -> Result<String, String> {
     let (image_variable, official) = Service::Postgres.image();
     let image = variable(image_variable).unwrap_or_else(|| official.to_owned());
     let publish = format!("--publish=127.0.0.1:{port}:5432");
     let publish_replica = format!("--publish=127.0.0.1:{replica_port}:5433");
     let mut arguments = vec!["run", "--detach", &publish, &publish_replica];
+    arguments.extend(name.iter().flat_map(|name| ["--name", name]));
     arguments.extend(["--env", "POSTGRES_PASSWORD=postgres", &image]);
     arguments.extend(settings.iter().map(String::as_str));
     run("docker", &arguments)

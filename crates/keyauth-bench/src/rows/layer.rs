@@ -1,0 +1,208 @@
+//! The layer, in one process, where all it needs is at hand.
+
+use std::convert::Infallible;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use http::{Request, Response};
+use keyauth_core::{Authenticator, Issuer, NewKey};
+use keyauth_testkit::at_once;
+use keyauth_tower::KeyAuthLayer;
+use tower::service_fn;
+use tower_http::validate_request::ValidateRequestHeaderLayer;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::bench::Bench;
+use crate::by_hand::ByHandLayer;
+use crate::fixture::{Cached, inner, requests, ruled as ruled_key, typical};
+use crate::report::{Bound, Row};
+use crate::rounds::Rounds;
+
+/// So many keys in random order are more than fits into the processor's caches.
+const KEYS: usize = 100_000;
+/// How many requests are made before they are timed: few enough that these stay in its caches.
+const BATCH: usize = 1_024;
+const ROUNDS: usize = 400;
+
+/// What one call costs, of a batch of requests that were made before.
+fn time<S, R>(
+    bench: &Bench,
+    service: &mut S,
+    requests: &mut impl FnMut() -> Request<()>,
+) -> Duration
+where
+    S: Service<Request<()>, Response = Response<R>, Error = Infallible>,
+{
+    let batch: Vec<_> = (0..BATCH).map(|_| requests()).collect();
+    let all = bench.time(|| {
+        for request in batch {
+            drop(at_once(service.call(request)));
+        }
+    });
+    all / u32::try_from(BATCH).expect("a count")
+}
+
+fn cached(bench: &Bench, count: usize, new: fn(usize) -> NewKey) -> Cached {
+    bench.block_on(Cached::new(count, new))
+}
+
+fn by_hand(cached: &mut Cached, unknown: &[String]) -> ByHandLayer {
+    let records = std::mem::take(&mut cached.records);
+    let known = cached.keys.iter().map(String::as_str).zip(records);
+    ByHandLayer::new(known, unknown.iter().map(String::as_str))
+}
+
+pub(crate) fn hit(bench: &Bench) -> Result<Row, String> {
+    let mut cached = cached(bench, KEYS, typical);
+    let by_hand = by_hand(&mut cached, &[]);
+    let mut bare = service_fn(inner);
+    let mut ours = KeyAuthLayer::new(cached.auth.clone()).layer(service_fn(inner));
+    let mut theirs = by_hand.layer(service_fn(inner));
+    let [mut for_bare, mut for_ours, mut for_theirs] = [(); 3].map(|()| requests(&cached.keys));
+    // Each key once by each.
+    for _ in 0..KEYS / BATCH + 1 {
+        time(bench, &mut ours, &mut for_ours);
+        time(bench, &mut theirs, &mut for_theirs);
+    }
+    let rounds = Rounds::run(
+        bench.rounds(ROUNDS),
+        [
+            &mut || time(bench, &mut bare, &mut for_bare),
+            &mut || time(bench, &mut ours, &mut for_ours),
+            &mut || time(bench, &mut theirs, &mut for_theirs),
+        ],
+    );
+    let what = "what the layer with a local limit adds to a service, 100 000 cached keys; \
+                SHA-256, moka and governor by hand";
+    Ok(Row::added(what, &rounds, Bound::AtMost(1.5)))
+}
+
+pub(crate) fn ruled(bench: &Bench) -> Result<Row, String> {
+    const KEYS: usize = 1_000;
+    let [plain, ruled] = [typical as fn(_) -> _, ruled_key].map(|new| cached(bench, KEYS, new));
+    let mut bare = service_fn(inner);
+    let [mut ours, mut baseline] = [&ruled, &plain]
+        .map(|cached| KeyAuthLayer::new(cached.auth.clone()).layer(service_fn(inner)));
+    let [mut for_bare, mut for_ours, mut for_baseline] =
+        [&plain, &ruled, &plain].map(|cached| requests(&cached.keys));
+    let rounds = Rounds::run(
+        bench.rounds(ROUNDS),
+        [
+            &mut || time(bench, &mut bare, &mut for_bare),
+            &mut || time(bench, &mut ours, &mut for_ours),
+            &mut || time(bench, &mut baseline, &mut for_baseline),
+        ],
+    );
+    let what = "the same with 16 limits and 1000 networks on each of 1000 keys; with one limit";
+    Ok(Row::added(what, &rounds, Bound::AtMost(2.0)))
+}
+
+/// Two threads at once beside one alone, which do the same with what they share.
+pub(crate) fn two_threads(bench: &Bench) -> Result<Row, String> {
+    let cached = cached(bench, KEYS, typical);
+    let layer = KeyAuthLayer::new(cached.auth.clone());
+    let threads = |count: usize| {
+        let start = Barrier::new(count);
+        let times: Vec<_> = thread::scope(|scope| {
+            let run = |number: usize| {
+                let (layer, cached, start) = (&layer, &cached, &start);
+                scope.spawn(move || {
+                    let from = KEYS / 2 * number;
+                    let mut requests =
+                        requests(&[&cached.keys[from..], &cached.keys[..from]].concat());
+                    let mut service = layer.layer(service_fn(inner));
+                    let batch: Vec<_> = (0..KEYS / 2).map(|_| requests()).collect();
+                    start.wait();
+                    bench.time(|| {
+                        for request in batch {
+                            drop(at_once(service.call(request)));
+                        }
+                    })
+                })
+            };
+            let running: Vec<_> = (0..count).map(run).collect();
+            running.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        let longest = times.into_iter().max().expect("a thread");
+        longest / u32::try_from(count * KEYS / 2).expect("a count")
+    };
+    let rounds = Rounds::run(bench.rounds(24), [&mut || threads(2), &mut || threads(1)]);
+    let what = "requests a second by two threads; by one";
+    Ok(Row::of(what, &rounds, Bound::AtLeast(1.8)))
+}
+
+pub(crate) fn malformed(bench: &Bench) -> Result<Row, String> {
+    let good = keys(1_024);
+    let wrong = good.iter().map(|key| format!("{}0", &key[..key.len() - 1])).collect::<Vec<_>>();
+    let what = "keys with a wrong checksum, refused; the same by hand, where they are unknown";
+    refused(bench, &wrong, what)
+}
+
+pub(crate) fn unknown(bench: &Bench) -> Result<Row, String> {
+    let what = "keys that are known to be unknown, refused; the same by hand";
+    refused(bench, &keys(1_024), what)
+}
+
+/// Texts of keys that nobody has issued.
+fn keys(count: usize) -> Vec<String> {
+    let issuer = Issuer::new();
+    let draft = |_| issuer.draft(NewKey::named("unknown")).expect("a key").into_issued();
+    (0..count).map(draft).map(|key| key.reveal().to_owned()).collect()
+}
+
+fn refused(bench: &Bench, texts: &[String], what: &'static str) -> Result<Row, String> {
+    let mut cached = cached(bench, KEYS, typical);
+    let by_hand = by_hand(&mut cached, texts);
+    let auth: Authenticator = cached.auth.clone();
+    bench.block_on({
+        let (auth, texts) = (auth.clone(), texts.to_vec());
+        async move {
+            for text in texts {
+                let facts = keyauth_core::RequestFacts::new();
+                auth.verify(&text, &facts).await.expect("an answer").expect_err("unknown");
+            }
+        }
+    });
+    let mut bare = service_fn(inner);
+    let mut ours = KeyAuthLayer::new(auth).layer(service_fn(inner));
+    let mut theirs = by_hand.layer(service_fn(inner));
+    let [mut for_bare, mut for_ours, mut for_theirs] = [(); 3].map(|()| requests(texts));
+    let [of_ours, of_theirs] = [
+        at_once(ours.call(for_ours())).map(|r| r.status()),
+        at_once(theirs.call(for_theirs())).map(|r| r.status()),
+    ];
+    assert_eq!(of_ours, of_theirs, "both refuse it");
+    let rounds = Rounds::run(
+        // They are forgotten after seconds.
+        bench.rounds(ROUNDS),
+        [
+            &mut || time(bench, &mut bare, &mut for_bare),
+            &mut || time(bench, &mut ours, &mut for_ours),
+            &mut || time(bench, &mut theirs, &mut for_theirs),
+        ],
+    );
+    Ok(Row::added(what, &rounds, Bound::AtMost(1.5)))
+}
+
+/// Beside the layer that compares the header with one token.
+pub(crate) fn tower_http(bench: &Bench) -> Result<Row, String> {
+    let cached = cached(bench, 1, |_| NewKey::named("one"));
+    #[expect(deprecated, reason = "too simple for a service, which is what it is compared for")]
+    let theirs = ValidateRequestHeaderLayer::bearer(&cached.keys[0]);
+    let mut bare = service_fn(inner);
+    let mut ours = KeyAuthLayer::new(cached.auth.clone()).layer(service_fn(inner));
+    let mut theirs = theirs.layer(service_fn(inner));
+    let [mut for_bare, mut for_ours, mut for_theirs] = [(); 3].map(|()| requests(&cached.keys));
+    let rounds = Rounds::run(
+        bench.rounds(ROUNDS),
+        [
+            &mut || time(bench, &mut bare, &mut for_bare),
+            &mut || time(bench, &mut ours, &mut for_ours),
+            &mut || time(bench, &mut theirs, &mut for_theirs),
+        ],
+    );
+    let what = "the layer with one key; tower_http's comparison of the header with one token";
+    Ok(Row::added(what, &rounds, Bound::None))
+}
