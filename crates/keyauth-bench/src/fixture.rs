@@ -10,7 +10,8 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use keyauth_cache::{CacheOptions, CachedLookup};
 use keyauth_core::{
-    Authenticator, IssuedKey, KeyRecord, KeyStore, Limit, MemoryStore, NewKey, RequestFacts,
+    Authenticator, IssuedKey, KeyRecord, KeyStore, Limit, MemoryStore, NewKey, Parsed, Peek,
+    RequestFacts,
 };
 use keyauth_ratelimit::LocalLimiter;
 use keyauth_tower::PeerAddress;

@@ -10,7 +10,7 @@ impl<const N: usize> Rounds<N> {
     /// Has each thing its turn in each round, another one first each time. The first round is not
     /// counted.
     pub(crate) fn run(rounds: usize, things: [&mut dyn FnMut() -> Duration; N]) -> Self {
-        let things = things;
+        let mut things = Vec::from(things);
         let mut all = Vec::with_capacity(rounds);
         for round in 0..=rounds {
             let mut times = [0.0; N];

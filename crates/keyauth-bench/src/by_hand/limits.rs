@@ -8,6 +8,7 @@ use governor::middleware::NoOpMiddleware;
 use http::Request;
 use keyauth_redis::deadpool_redis;
 use keyauth_redis::deadpool_redis::redis::Cmd;
+use keyauth_redis::deadpool_redis::redis::aio::MultiplexedConnection;
 use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
@@ -15,7 +16,8 @@ use tower_governor::{GovernorError, GovernorLayer};
 /// A sliding window of two counters, as gateways count: the last window's, weighted by how much of
 /// it is still in sight, and the current one's.
 ///
-/// Fair in that it asks by Redis's clock, in one script by its hash, one round trip. Its bound is
+/// Fair in that it asks by Redis's clock, in one script by its hash, one round trip on a connection
+/// out of the pool, which would ask the server before each use whether it is there. Its bound is
 /// looser than ours: calls that came at the end of the last window are weighted as if they had
 /// come evenly.
 const SCRIPT: &str = r"
@@ -41,18 +43,18 @@ return 1
 /// Asks Redis with it.
 #[derive(Clone)]
 pub(crate) struct SlidingWindow {
-    pool: deadpool_redis::Pool,
+    connection: MultiplexedConnection,
     hash: String,
 }
 
 impl SlidingWindow {
     pub(crate) async fn new(pool: deadpool_redis::Pool) -> Self {
-        let mut connection = pool.get().await.expect("a connection");
+        let connection = pool.get().await.expect("a connection");
+        let mut connection = deadpool_redis::Connection::take(connection);
         let mut load = Cmd::new();
         load.arg("SCRIPT").arg("LOAD").arg(SCRIPT);
         let hash = load.query_async(&mut connection).await.expect("a hash");
-        drop(connection);
-        Self { pool, hash }
+        Self { connection, hash }
     }
 
     /// Whether a call of somebody is within the limit, and counts it if so.
@@ -62,9 +64,8 @@ impl SlidingWindow {
         limit: u64,
         window: Duration,
     ) -> impl Future<Output = bool> + Send + use<> {
-        let Self { pool, hash } = self.clone();
+        let Self { mut connection, hash } = self.clone();
         async move {
-            let mut connection = pool.get().await.expect("a connection");
             let mut ask = Cmd::new();
             ask.arg("EVALSHA").arg(hash).arg(1).arg(format!("limit:{client}"));
             ask.arg(u64::try_from(window.as_millis()).expect("a time")).arg(limit);

@@ -93,7 +93,7 @@ pub(crate) fn shared(bench: &Bench) -> Result<Row, String> {
                     let call = |number: usize| {
                         let limited = &limited[number % limited.len()];
                         let call = LimitedCall { limited, cost: 1, report: false }.to_owned();
-                        let decided = Box::pin(ours.acquire(call));
+                        let decided = ours.acquire(call);
                         async { within(&decided.await.expect("an answer")) }
                     };
                     one_by_one(CALLS, call).await
@@ -103,7 +103,8 @@ pub(crate) fn shared(bench: &Bench) -> Result<Row, String> {
                 let theirs = theirs.clone();
                 bench.block_on(async move {
                     let call = |number: usize| {
-                        let asked = theirs.ask(number % 100, PLENTY, Duration::from_secs(3_600));
+                        let window = Duration::from_secs(3_600);
+                        let asked = theirs.ask(number % 100, PLENTY, window);
                         async { assert!(asked.await, "there is plenty") }
                     };
                     one_by_one(CALLS, call).await
