@@ -15,10 +15,12 @@ async fn world() -> (PostgresStore, PostgresDatabase) {
     (store, database)
 }
 
-async fn wait_until_one_has_polled(store: &PostgresStore) {
+/// A key is admitted before that, since whoever has not polled asks the store; and whoever has not
+/// is waited for by nobody.
+async fn wait_until_polled_by(count: i64, store: &PostgresStore) {
     let serving = "SELECT count(*) FROM keyauth.instances WHERE applied IS NOT NULL";
-    while sqlx::query_scalar::<_, i64>(serving).fetch_one(store.pool()).await.expect("a count") < 1
-    {
+    let serving = || sqlx::query_scalar::<_, i64>(serving).fetch_one(store.pool());
+    while serving().await.expect("a count") < count {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -54,6 +56,7 @@ async fn a_process_that_is_cut_off_alone_is_named_and_mends_itself() {
     let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
     cut_off.wait_for(key.reveal(), "admitted").await;
     other.wait_for(key.reveal(), "admitted").await;
+    wait_until_polled_by(2, &store).await;
     for wire in [Wire::Dead, Wire::Cut] {
         proxy.set_wire(wire);
         let (_, propagation) =
@@ -75,7 +78,7 @@ async fn a_process_that_was_killed_is_waited_for_and_no_longer_than_it_could_ser
     let (store, database) = world().await;
     let second = Duration::from_secs(1);
     let killed = Instance::start(crate::INSTANCE, database.url(), "killed", second).await;
-    wait_until_one_has_polled(&store).await;
+    wait_until_polled_by(1, &store).await;
     killed.signal("-KILL").await;
     let key = store.issue(NewKey::named("short-lived")).await.expect("a key");
     let (_, propagation) = store.revoke_and_wait(&key, 2 * second).await.expect("revoked");
@@ -91,7 +94,7 @@ async fn a_process_that_is_cut_off_serves_no_longer_than_a_wait_without_its_answ
     let mut cut_off =
         Instance::start_with_grace(crate::INSTANCE, proxy.url(), "cut off", second, 3 * second)
             .await;
-    wait_until_one_has_polled(&store).await;
+    wait_until_polled_by(1, &store).await;
     for wire in [Wire::Dead, Wire::Cut] {
         // Twice, since the first may be told by a poll that the dead wire has held up, whose lease
         // is over when it comes home.
