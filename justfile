@@ -18,12 +18,12 @@ test *arguments:
 doc:
     cargo doc --workspace --all-features --no-deps --open
 
-# Measures everything beside the same written by hand, with a bound on each: a quarter of an hour.
-# `--quick`, `--only NAME` and `--help` say more.
+# Measures everything beside the same written by hand, with a bound on each; with `--quick` in a
+# minute. `--only NAME` and `--help` say more.
 bench *arguments:
     cargo run --release -p keyauth-bench -- {{arguments}}
 
-# Makes the ten million keys for one row of it, which are kept; half an hour.
+# Makes the ten million keys for one row of it, which takes long, and keeps them.
 bench-data:
     cargo run --release -p keyauth-bench -- --make-data
 
