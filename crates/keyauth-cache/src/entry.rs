@@ -1,9 +1,6 @@
 //! What is cached.
 
-use std::time::{Duration, Instant};
-
 use keyauth_core::{KeyDigest, KeyRecord};
-use moka::Expiry;
 
 use crate::marks::{Marks, Moment};
 use crate::sync::Arc;
@@ -61,28 +58,5 @@ impl Unknown {
         let now = marks.now();
         now.breaks == self.0.breaks
             && (now.applied == self.0.applied || !marks.may_be_new_since(digest, self.0.applied))
-    }
-}
-
-/// Lets entries live for a little less than their lifetime, each for another time, so that
-/// what was loaded together is not loaded again together.
-#[derive(Debug)]
-pub(crate) struct Jittered(pub(crate) Duration);
-
-impl<V> Expiry<KeyDigest, V> for Jittered {
-    fn expire_after_create(&self, digest: &KeyDigest, _: &V, _: Instant) -> Option<Duration> {
-        // Digests are as good as random.
-        let [first, ..] = *digest.as_bytes();
-        Some(self.0 - self.0 / 10 * u32::from(first) / 255)
-    }
-
-    fn expire_after_update(
-        &self,
-        digest: &KeyDigest,
-        value: &V,
-        at: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        self.expire_after_create(digest, value, at)
     }
 }

@@ -8,11 +8,10 @@ use keyauth_core::{
     Change, ChangeFeed, ChangeObserver, Continuity, FeedPage, Instance, KeyDigest, KeyRecord,
     LookupError, Peek,
 };
-use moka::notification::RemovalCause;
-use moka::sync::Cache;
 use tokio::time::timeout;
 
-use crate::entry::{Entry, Jittered, Unknown};
+use crate::bounded::Bounded;
+use crate::entry::{Entry, Unknown};
 use crate::flight::{Begun, Failure, Flights, Late};
 use crate::hints::DynHints;
 use crate::lease::Lease;
@@ -30,8 +29,8 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct Inner<L> {
     pub(crate) store: L,
     pub(crate) options: CacheOptions,
-    pub(crate) records: Cache<KeyDigest, Arc<Entry>>,
-    pub(crate) unknown: Cache<KeyDigest, Unknown>,
+    pub(crate) records: Bounded<Entry>,
+    pub(crate) unknown: Bounded<Unknown>,
     pub(crate) marks: Marks,
     pub(crate) lease: Lease,
     pub(crate) flights: Flights,
@@ -51,23 +50,9 @@ impl<L> Inner<L> {
         shared: Option<Arc<dyn DynSharedCache>>,
         hints: Option<Arc<dyn DynHints>>,
     ) -> Self {
-        let records = Cache::builder()
-            .max_capacity(options.capacity)
-            .expire_after(Jittered(options.lifetime))
-            .eviction_listener(|_, _, cause| match cause {
-                RemovalCause::Expired => observe::evicted("expired"),
-                RemovalCause::Size => observe::evicted("size"),
-                // Dropped by a break, or replaced by what was loaded anew.
-                RemovalCause::Explicit | RemovalCause::Replaced => {}
-            })
-            .build();
-        let unknown = Cache::builder()
-            .max_capacity(options.unknown_capacity)
-            .expire_after(Jittered(options.unknown_lifetime))
-            .build();
         Self {
-            records,
-            unknown,
+            records: Bounded::new(options.capacity),
+            unknown: Bounded::new(options.unknown_capacity),
             marks: Marks::new(options.marks_lifetime()),
             lease: Lease::default(),
             flights: Flights::new(),
@@ -104,12 +89,12 @@ impl<L> Inner<L> {
                 None => Peek::Ask,
             };
         }
-        if let Some(record) = self.cached(digest) {
+        if let Some(record) = self.cached(digest, now) {
             observe::hit(Layer::Process);
             return Peek::Found(record);
         }
-        let unknown = self.unknown.get(digest);
-        if unknown.is_some_and(|unknown| unknown.holds(digest, &self.marks)) {
+        let holds = |unknown: &Unknown| unknown.holds(digest, &self.marks).then_some(());
+        if self.unknown.get(digest, now, holds).is_some() {
             observe::hit(Layer::Unknown);
             return Peek::Unknown;
         }
@@ -117,9 +102,9 @@ impl<L> Inner<L> {
     }
 
     /// The record, if there is one that is good for every change applied so far.
-    fn cached(&self, digest: &KeyDigest) -> Option<Arc<KeyRecord>> {
+    fn cached(&self, digest: &KeyDigest, now: Duration) -> Option<Arc<KeyRecord>> {
         // One that is stale is left for the load that follows, which takes its place.
-        self.records.get(digest)?.record(&self.marks).map(Arc::clone)
+        self.records.get(digest, now, |entry| entry.record(&self.marks).map(Arc::clone))
     }
 
     /// The record, if the store was asked since the lease has ended, gave no answer, and
@@ -130,7 +115,7 @@ impl<L> Inner<L> {
         if !self.outage.is_recent(end, now) {
             return None;
         }
-        let record = self.cached(digest)?;
+        let record = self.cached(digest, now)?;
         if self.options.strict_tenants.contains(&record.key.tenant) {
             return None;
         }
@@ -152,11 +137,11 @@ impl<L> Inner<L> {
             self.marks.forget(self.uptime());
         }
         if another_history || !unbroken {
-            if self.records.entry_count() > 0 {
+            if self.records.len() > 0 {
                 observe::broke_off();
             }
-            self.records.invalidate_all();
-            self.unknown.invalidate_all();
+            self.records.clear();
+            self.unknown.clear();
         }
         self.marks.apply(&page.changes, self.uptime());
         if another_history {
@@ -174,8 +159,6 @@ impl<L> Inner<L> {
 
     /// Does what is better not done on the way of a request: frees what has gone.
     pub(crate) fn tidy(&self) {
-        self.records.run_pending_tasks();
-        self.unknown.run_pending_tasks();
         self.marks.tidy();
     }
 }
@@ -209,8 +192,7 @@ impl<L: ChangeFeed + 'static> Inner<L> {
             match begun {
                 Begun::Here => {
                     let (cache, flight) = (Arc::clone(self), Arc::clone(&flight));
-                    // Boxed for those who only wait, of whom there are many.
-                    Box::pin(Landing { cache, digest: *digest, flight }.fly()).await;
+                    Landing { cache, digest: *digest, flight }.fly().await;
                 }
                 Begun::ByAnother => observe::shared_load(),
             }

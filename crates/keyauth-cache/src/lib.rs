@@ -54,6 +54,7 @@
 //! `docs/revocation.md` explains the protocol, and what breaks without each part of it.
 
 mod background;
+mod bounded;
 mod entry;
 mod flight;
 #[cfg(any(test, fuzzing))]

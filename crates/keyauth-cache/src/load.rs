@@ -1,7 +1,9 @@
 //! Loading a record: from the shared cache, then from the store, within bounds.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use keyauth_core::{ChangeFeed, KeyDigest, KeyRecord, LookupError, LookupErrorKind, Peek};
@@ -9,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use crate::bounded::Made;
 use crate::entry::{Entry, Unknown};
 use crate::flight::{Failure, Flight, Landed, Place};
 use crate::inner::Inner;
@@ -78,42 +81,53 @@ impl<L> Drop for Landing<L> {
 }
 
 impl<L: ChangeFeed + 'static> Landing<L> {
-    /// Sees the load through: asks the caches here, since a task of its own would cost more than
-    /// they do, and has a task ask the store. Also where the caller goes away meanwhile.
-    pub(crate) async fn fly(self) {
-        let mut ahead = Ahead(Some(self));
-        let Some(landing) = &ahead.0 else { return };
-        let Some(landed) = landing.cache.load_from_caches(&landing.digest, &landing.flight).await
-        else {
-            return;
-        };
-        if let Some(landing) = ahead.0.take() {
-            landing.cache.flights.land(&landing.digest, &landing.flight, landed);
-        }
+    /// Sees the load through: in the task of the caller who began it, since one of its own would cost
+    /// more than what is done in it; and in one of its own from when the caller goes away.
+    pub(crate) fn fly(self) -> Uncancelled {
+        Uncancelled(Some(Box::pin(self.load())))
     }
 
-    /// Asks the store, and tells the shared cache.
-    async fn ask_store(self) {
+    async fn load(self) {
         let Self { cache, digest, flight } = &self;
+        if let Some(landed) = cache.load_from_caches(digest, flight).await {
+            cache.flights.land(digest, flight, landed);
+            return;
+        }
         let (asked_at, origin) = (cache.options.clock.now(), cache.shared.origin());
         let landed = cache.load_from_store(digest, flight).await;
         let fresh = landed.outcome.as_ref().ok().and_then(Clone::clone);
         cache.flights.land(digest, flight, landed);
-        // Nobody waits for this any more.
         if let (Some(record), Some(origin)) = (fresh, origin) {
-            cache.shared.put(&origin, digest, &record, asked_at).await;
+            let (cache, digest) = (Arc::clone(cache), *digest);
+            // Nobody waits for this.
+            tokio::spawn(async move {
+                cache.shared.put(&origin, &digest, &record, asked_at).await;
+            });
         }
     }
 }
 
-/// A load that has the store still ahead, to be asked by a task which no caller that goes away
-/// cancels.
-struct Ahead<L: ChangeFeed + 'static>(Option<Landing<L>>);
+/// Work that goes on in a task of its own where whoever polls it goes away.
+pub(crate) struct Uncancelled(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
-impl<L: ChangeFeed + 'static> Drop for Ahead<L> {
+impl Future for Uncancelled {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        // Taken out meanwhile: work that panics is over.
+        let Some(mut work) = self.0.take() else { return Poll::Ready(()) };
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.0 = Some(work);
+        }
+        polled
+    }
+}
+
+impl Drop for Uncancelled {
     fn drop(&mut self) {
-        if let (Some(landing), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(landing.ask_store());
+        if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(rest);
         }
     }
 }
@@ -174,7 +188,7 @@ impl<L: ChangeFeed + 'static> Inner<L> {
         if self.uptime() > now + self.options.longest_load() {
             return None;
         }
-        if self.keep(digest, Arc::clone(&record), asked) {
+        if self.keep(digest, &record, asked) {
             observe::hit(Layer::Shared);
             return Some(Some(record));
         }
@@ -191,12 +205,14 @@ impl<L: ChangeFeed + 'static> Inner<L> {
             // Only under a lease, and with all marks, would it be noticed that it is stale.
             let lax = attempt == 0 && self.lease.holds(now) && self.marks.are_complete(now);
             match self.ask_once(digest, lax).await {
-                Ok(Some(record)) if self.keep(digest, Arc::clone(&record), asked) => {
+                Ok(Some(record)) if self.keep(digest, &record, asked) => {
                     return Ok(Some(record));
                 }
                 Ok(Some(_)) => observe::rejected_fill("store"),
                 Ok(None) => {
-                    self.unknown.insert(*digest, Unknown::since(asked));
+                    let (now, lifetime) = (self.uptime(), self.options.unknown_lifetime);
+                    let unknown = |_: Option<&_>| Made::New(Unknown::since(asked));
+                    self.unknown.put(*digest, now, lifetime, unknown);
                     return Ok(None);
                 }
                 Err(error) => return Err(error),
@@ -229,22 +245,19 @@ impl<L: ChangeFeed + 'static> Inner<L> {
     }
 
     /// Caches a record that was asked for at a moment, unless it is stale already.
-    fn keep(&self, digest: &KeyDigest, record: Arc<KeyRecord>, asked: Moment) -> bool {
-        let Some(entry) = Entry::new(record, asked, &self.marks).map(Arc::new) else {
-            return false;
-        };
-        // A load that was slow must not put its older record over a newer one.
-        self.records.entry(*digest).and_upsert_with(|old| match old.map(moka::Entry::into_value) {
-            Some(old) if old.outlives(&entry, &self.marks) => old,
-            Some(old) => {
-                if old.record(&self.marks).is_none() {
-                    observe::evicted("stale");
-                }
-                entry
+    fn keep(&self, digest: &KeyDigest, record: &Arc<KeyRecord>, asked: Moment) -> bool {
+        self.records.put(*digest, self.uptime(), self.options.lifetime, |old| {
+            let Some(entry) = Entry::new(Arc::clone(record), asked, &self.marks) else {
+                return Made::Nothing;
+            };
+            match old {
+                // A load that was slow must not put its older record over a newer one.
+                Some(old) if old.outlives(&entry, &self.marks) => return Made::Kept,
+                Some(old) if old.record(&self.marks).is_none() => observe::evicted("stale"),
+                _ => {}
             }
-            None => entry,
-        });
-        true
+            Made::New(entry)
+        })
     }
 
     /// Whether what came of a load may be told to a caller who came early or late.

@@ -79,7 +79,7 @@ impl<L: ChangeFeed + 'static> KeyLookup for CachedLookup<L> {
     }
 
     fn forget_unknown(&self, digest: &KeyDigest) {
-        self.0.unknown.invalidate(digest);
+        self.0.unknown.remove(digest);
     }
 
     /// Starts to poll the store's changes. Before the first poll nothing is served from the

@@ -4,8 +4,8 @@ use std::error::Error;
 
 use keyauth_core::{
     AddressRules, AddressSet, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit,
-    OwnerId, SecretId, StoreError, StoreErrorKind, Subscription, TenantId, Timestamp, Version,
-    Versions,
+    Memo, OwnerId, SecretId, StoreError, StoreErrorKind, Subscription, TenantId, Timestamp,
+    Version, Versions,
 };
 use serde::de::value::Error as ValueError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -86,6 +86,7 @@ pub(crate) fn record(row: &PgRow) -> Result<KeyRecord, DecodeError> {
         limits: key.applied_limits(&owner.limits, &of_group.limits, &tenant.limits),
         budgets: key.applied_budgets(&owner.budgets, &of_group.budgets, &tenant.budgets),
         rate_multiplier: rate_multiplier.map(str::parse).transpose()?.unwrap_or_default(),
+        memo: Memo::default(),
         versions: Versions {
             everything: version(row, "everything_version")?,
             tenant: version(row, "tenant_version")?,

@@ -1,6 +1,5 @@
 //! The cache that instances share.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use keyauth_core::{KeyDigest, LookupError, SharedCache, SharedEntry, Versions};
@@ -46,13 +45,8 @@ impl RedisCache {
     }
 
     fn name(&self, namespace: &str, digest: &KeyDigest) -> Vec<u8> {
-        let mut name = format!("{}:record:{namespace}:{{", self.redis.prefix());
-        for byte in digest.as_bytes() {
-            // Writing to a string cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
-        name.push('}');
-        name.into_bytes()
+        let (prefix, digest) = (self.redis.prefix(), hex::encode(digest.as_bytes()));
+        [prefix, ":record:", namespace, ":{", &digest, "}"].concat().into_bytes()
     }
 }
 

@@ -3,8 +3,9 @@
 use std::error::Error;
 
 use keyauth_core::{
-    AddressRules, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit, OwnerId,
-    SecretId, StoreError, StoreErrorKind, Subscription, TenantId, Timestamp, Version, Versions,
+    AddressRules, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit, Memo,
+    OwnerId, SecretId, StoreError, StoreErrorKind, Subscription, TenantId, Timestamp, Version,
+    Versions,
 };
 use serde::de::DeserializeOwned;
 use sqlx::Row;
@@ -72,6 +73,7 @@ pub(crate) fn record(row: &SqliteRow) -> Result<KeyRecord, DecodeError> {
     };
     let rate_multiplier: Option<&str> = row.try_get("rate_multiplier")?;
     Ok(KeyRecord {
+        memo: Memo::default(),
         versions: Versions {
             everything: version(row, "everything_version")?,
             tenant: version(row, "tenant_version")?,

@@ -11,11 +11,12 @@ use super::dyn_limiter::{DynLimiter, LimitFuture};
 use super::dyn_lookup::DynLookup;
 use super::dyn_meter::DynMeter;
 use super::timekeeper::Timekeeper;
+use crate::policy::admit_at;
 use crate::{
     Background, CallDetails, Charge, ChargeHold, Clock, Denial, Importer, KeyLookup, KeyRecord,
     Keyring, LimitDecision, LimitState, Limited, LimitedCall, LimitedSubject, Limiter, LookupError,
     Meter, Parsed, Peek, PlaintextKey, PresentedKey, Recognition, RequestFacts, SystemClock,
-    Timestamp, TryAcquire, Within, admit,
+    Timestamp, TryAcquire, Within,
 };
 
 /// A lookup under way; see [`Authenticator::find`].
@@ -254,7 +255,7 @@ impl Authenticator {
         record: Arc<KeyRecord>,
         facts: &RequestFacts<'_>,
     ) -> Result<Admission, Denial> {
-        admit(&record, facts, self.0.time.now())?;
+        admit_at(&record, facts, || self.0.time.now())?;
         if self.0.limiter.is_none() && !record.limits.is_empty() {
             self.warn_of_limits();
         }

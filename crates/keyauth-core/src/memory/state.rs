@@ -7,7 +7,7 @@ use super::audit::Audit;
 use super::feed::History;
 use crate::{
     Change, CustomKeyGuesses, Group, GroupAccess, GroupId, ImportedHash, Key, KeyDigest, KeyId,
-    KeyRecord, KeyRef, KeyStatus, NewSecret, Origin, Owner, OwnerId, RequestName, SecretId,
+    KeyRecord, KeyRef, KeyStatus, Memo, NewSecret, Origin, Owner, OwnerId, RequestName, SecretId,
     SecretKind, StoreError, StoreErrorKind, Subject, Subscription, Tenant, TenantId, Timestamp,
     Version, Versions,
 };
@@ -108,6 +108,7 @@ impl State {
             owner: owner.status,
             group: access,
             versions: Versions::default(),
+            memo: Memo::default(),
         };
         record.versions = self.versions_of(&record);
         Some(record)

@@ -30,6 +30,15 @@ use crate::{KeyRecord, KeyStatus, Status, Timestamp};
 /// # }
 /// ```
 pub fn admit(record: &KeyRecord, facts: &RequestFacts<'_>, now: Timestamp) -> Result<(), Denial> {
+    admit_at(record, facts, || now)
+}
+
+/// The same, and looks at the clock only where a span of time is asked about.
+pub(crate) fn admit_at(
+    record: &KeyRecord,
+    facts: &RequestFacts<'_>,
+    now: impl Fn() -> Timestamp,
+) -> Result<(), Denial> {
     match ask(record, facts, now, |_, answer| answer.map_or_else(Break, Continue)) {
         Continue(()) => Ok(()),
         Break(denial) => Err(denial),
@@ -42,18 +51,18 @@ pub fn admit(record: &KeyRecord, facts: &RequestFacts<'_>, now: Timestamp) -> Re
 pub(super) fn ask<B>(
     record: &KeyRecord,
     facts: &RequestFacts<'_>,
-    now: Timestamp,
+    now: impl Fn() -> Timestamp,
     mut answered: impl FnMut(Station, Result<(), Denial>) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
     let key = &record.key;
     answered(Station::Status, status(key.status))?;
     answered(Station::Owner, demand(record.owner == Status::Active, Denial::OwnerInactive))?;
     answered(Station::Tenant, demand(record.tenant == Status::Active, Denial::TenantInactive))?;
-    answered(Station::Group, group(record, now))?;
+    answered(Station::Group, group(record, &now))?;
     let ends = [record.secret_ends_at, key.expires_at];
-    let lives = ends.iter().flatten().all(|end| now < *end);
+    let lives = ends.iter().flatten().all(|end| now() < *end);
     answered(Station::Expiry, demand(lives, Denial::KeyExpired))?;
-    let begun = key.starts_at.is_none_or(|start| start <= now);
+    let begun = key.starts_at.is_none_or(|start| start <= now());
     answered(Station::Start, demand(begun, Denial::KeyNotYetValid))?;
     let from = key.addresses.admit(facts.address);
     answered(Station::Address, demand(from, Denial::AddressDenied))?;
@@ -72,12 +81,12 @@ fn status(status: KeyStatus) -> Result<(), Denial> {
     }
 }
 
-fn group(record: &KeyRecord, now: Timestamp) -> Result<(), Denial> {
+fn group(record: &KeyRecord, now: impl Fn() -> Timestamp) -> Result<(), Denial> {
     match (&record.key.group, &record.group) {
         (None, _) => Ok(()),
         (Some(_), Some(group)) => {
             demand(group.status == Status::Active, Denial::GroupInactive)?;
-            group.admit_owner(now)
+            group.admit_owner(now())
         }
         // A key is bound to a group of which nothing is known.
         (Some(_), None) => Err(Denial::GroupInactive),
@@ -124,6 +133,7 @@ mod tests {
             budgets: Vec::new(),
             rate_multiplier: crate::RateMultiplier::ONE,
             versions: Versions::default(),
+            memo: crate::Memo::default(),
         }
     }
 

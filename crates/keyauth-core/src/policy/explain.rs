@@ -66,10 +66,15 @@ pub fn explain(
     now: Timestamp,
 ) -> Vec<StationVerdict> {
     let mut verdicts = Vec::new();
-    let all = ask(record, facts, now, |station, answer| {
-        verdicts.push(StationVerdict { station, denial: answer.err() });
-        ControlFlow::<()>::Continue(())
-    });
+    let all = ask(
+        record,
+        facts,
+        || now,
+        |station, answer| {
+            verdicts.push(StationVerdict { station, denial: answer.err() });
+            ControlFlow::<()>::Continue(())
+        },
+    );
     debug_assert!(all.is_continue(), "nothing has stopped it");
     verdicts
 }

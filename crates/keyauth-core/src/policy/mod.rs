@@ -6,6 +6,7 @@ mod explain;
 mod facts;
 
 pub use admit::admit;
+pub(crate) use admit::admit_at;
 pub use denial::Denial;
 pub use explain::{Station, StationVerdict, explain};
 pub use facts::RequestFacts;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedBudget, AppliedLimit, GroupKind, Key, RateMultiplier, Status, Versions};
+use super::{AppliedBudget, AppliedLimit, GroupKind, Key, Memo, RateMultiplier, Status, Versions};
 use crate::{Denial, InvalidInput, Problem, SecretId, Timestamp};
 
 /// A key together with everything that decides about it, read in one statement.
@@ -32,6 +32,9 @@ pub struct KeyRecord {
     pub rate_multiplier: RateMultiplier,
     /// The versions of all these.
     pub versions: Versions,
+    /// What others have worked out from it.
+    #[serde(skip)]
+    pub memo: Memo,
 }
 
 /// What the owner of a key is to the key's group.

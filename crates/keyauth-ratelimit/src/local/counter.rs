@@ -181,6 +181,6 @@ impl Asked<'_> {
     }
 
     fn part(&self, whole: u64) -> u64 {
-        (whole / self.share.max(1)).max(whole.min(1))
+        if self.share <= 1 { whole } else { (whole / self.share).max(whole.min(1)) }
     }
 }

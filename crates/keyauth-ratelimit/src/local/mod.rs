@@ -4,17 +4,19 @@ mod counter;
 mod subject;
 mod table;
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
     Clock, LimitDecision, LimitState, LimitWindow, Limited, LimitedCall, LimitedSubject, Limiter,
-    LookupError, OwnedCall, Slots, SystemClock, Timestamp, TryAcquire, Within,
+    LookupError, Memo, OwnedCall, Slots, SystemClock, Timestamp, TryAcquire, Within,
 };
 
 use crate::algorithm::{Room, Standing, nanos};
 use crate::answer::exceeded;
 use crate::subjects::{KINDS, place, subjects};
-use crate::sync::{Arc, MutexGuard};
+use crate::sync::MutexGuard;
 use counter::{Asked, Counter, Now, Slot};
 use subject::{Counts, Subject};
 use table::Table;
@@ -46,6 +48,17 @@ struct Inner {
     clock: Arc<dyn Clock>,
 }
 
+impl Inner {
+    fn new(capacity: usize, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { table: Table::new(capacity), clock })
+    }
+}
+
+/// Those whose use the limits of a record count, found once: a request that brings the same record
+/// finds them there, and needs neither their names nor the table. Where there is one alone, he is
+/// there himself.
+struct Found([Option<Arc<Subject>>; KINDS]);
+
 impl LocalLimiter {
     /// By the machine's clock.
     #[must_use]
@@ -56,7 +69,7 @@ impl LocalLimiter {
     /// By another clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Inner { table: Table::new(CAPACITY), clock }))
+        Self(Inner::new(CAPACITY, clock))
     }
 
     /// Counts so many subjects each by itself; a million by default, of some hundred bytes each
@@ -64,7 +77,7 @@ impl LocalLimiter {
     #[must_use]
     pub fn with_capacity(self, subjects: usize) -> Self {
         let clock = Arc::clone(&self.0.clock);
-        Self(Arc::new(Inner { table: Table::new(subjects), clock }))
+        Self(Inner::new(subjects, clock))
     }
 
     /// How many subjects are counted at present.
@@ -98,14 +111,19 @@ impl LocalLimiter {
 
     /// Locks the subjects of all limits and gives them to `decide`, which is one step so.
     fn locked<T>(&self, limited: &Limited, look: Look, decide: impl Fn(&mut Locked<'_>) -> T) -> T {
-        let calendar = |window| matches!(window, LimitWindow::Day | LimitWindow::Month);
-        let calendars = limited.limits().iter().any(|applied| calendar(applied.limit.window));
+        let memo = match limited {
+            Limited::Key(record) if look == Look::AndCount => Some(&record.memo),
+            _ => None,
+        };
+        if let Some((counts, by)) = memo.and_then(|memo| self.remembered(limited, memo)) {
+            return decide(&mut self.now_locked(limited, counts, Some(by)));
+        }
         let names = subjects(limited);
         loop {
             let found: [_; KINDS] = std::array::from_fn(|place| {
                 let name = names.get(place)?.as_ref()?;
                 let subject = match look {
-                    Look::Only => self.0.table.find(name).unwrap_or_default(),
+                    Look::Only => self.0.table.look(name),
                     Look::AndCount => self.0.table.get(name, place, || self.now(true)),
                 };
                 Some((name, subject))
@@ -118,9 +136,58 @@ impl LocalLimiter {
                 counts.is_some() && self.0.table.is_current(name, subject)
             });
             if all {
-                // After the locks, so that no subject sees a time before the last one.
-                return decide(&mut Locked { limited, counts, now: self.now(calendars) });
+                let decision = decide(&mut self.now_locked(limited, counts, None));
+                if let Some(memo) = memo.filter(|memo| memo.is_empty()) {
+                    remember(memo, found.map(|found| found.map(|(_, subject)| subject)));
+                }
+                return decision;
             }
+        }
+    }
+
+    /// After the locks, so that no subject sees a time before the last one.
+    fn now_locked<'a>(
+        &self,
+        limited: &'a Limited,
+        counts: [Option<MutexGuard<'a, Counts>>; KINDS],
+        by: Option<NonZeroU64>,
+    ) -> Locked<'a> {
+        let calendar = |window| matches!(window, LimitWindow::Day | LimitWindow::Month);
+        let calendars = limited.limits().iter().any(|applied| calendar(applied.limit.window));
+        Locked { limited, counts, by, now: self.now(calendars) }
+    }
+
+    /// The subjects that were found for a record, locked; `None` where nothing was, or one of them was
+    /// forgotten meanwhile.
+    fn remembered<'a>(
+        &self,
+        limited: &Limited,
+        memo: &'a Memo,
+    ) -> Option<([Option<MutexGuard<'a, Counts>>; KINDS], NonZeroU64)> {
+        let mut counts = [const { None }; KINDS];
+        if let Some((subject, number)) = memo.get::<Subject>() {
+            let at = place(limited.counted(limited.limits().first()?));
+            *counts.get_mut(at)? = Some(subject.lock_for(self.0.table.id())?);
+            return Some((counts, number));
+        }
+        let (Found(subjects), number) = memo.get::<Found>()?;
+        for (subject, counts) in subjects.iter().zip(&mut counts) {
+            if let Some(subject) = subject {
+                *counts = Some(subject.lock_for(self.0.table.id())?);
+            }
+        }
+        Some((counts, number))
+    }
+}
+
+/// Puts those who were found where the next request with the same record looks.
+fn remember(memo: &Memo, subjects: [Option<Arc<Subject>>; KINDS]) {
+    // Where several count together for now, each of them gets his own later.
+    if !subjects.iter().flatten().any(|subject| subject.is_crowd()) {
+        let mut all = subjects.iter().flatten();
+        match (all.next(), all.next()) {
+            (Some(alone), None) => memo.set(Arc::clone(alone)),
+            _ => memo.set(Arc::new(Found(subjects))),
         }
     }
 }
@@ -137,11 +204,14 @@ enum Look {
 struct Locked<'a> {
     limited: &'a Limited,
     counts: [Option<MutexGuard<'a, Counts>>; KINDS],
+    /// By what was found for the record, if anything was.
+    by: Option<NonZeroU64>,
     now: Now,
 }
 
 impl Locked<'_> {
-    /// Calls `each` with the count of each limit, as long as it says so. Says whether it did.
+    /// Calls `each` with the count of each limit, as long as it says so. Says whether it did; all
+    /// counts are in the order of the limits then.
     fn all(
         &mut self,
         share: u64,
@@ -157,11 +227,14 @@ impl Locked<'_> {
                 continue;
             };
             let asked = Asked { limit: &applied.limit, share, cost, now: self.now };
-            let counter = counts.counter(asked.limit, *place, self.now);
+            let counter = counts.counter(asked.limit, *place, self.by, self.now);
             *place += 1;
             if !each(number, counter, &asked) {
                 return false;
             }
+        }
+        if let Some(by) = self.by {
+            self.counts.iter_mut().flatten().for_each(|counts| counts.arranged(by));
         }
         true
     }

@@ -1,13 +1,16 @@
 //! The subjects of this process.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use keyauth_core::LimitedSubject;
 use papaya::HashMap;
 use tokio::runtime::Handle;
 
 use super::counter::Now;
-use super::subject::Subject;
+use super::subject::{Counts, Subject};
 use crate::subjects::KINDS;
-use crate::sync::{Arc, Mutex, PoisonError};
+use crate::sync::{Mutex, PoisonError};
 
 /// How often, in nanoseconds, one who finds the table full looks for who is idle.
 const SWEEP: u64 = 10_000_000_000;
@@ -19,6 +22,8 @@ type Subjects = HashMap<LimitedSubject, Arc<Subject>>;
 pub(super) struct Table {
     subjects: Arc<Subjects>,
     capacity: usize,
+    /// Tells its subjects from those of others.
+    id: u64,
     /// For those who are not there yet.
     entrance: Mutex<Entrance>,
 }
@@ -34,7 +39,13 @@ struct Entrance {
 
 impl Table {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { subjects: Arc::default(), capacity, entrance: Mutex::default() }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { subjects: Arc::default(), capacity, id, entrance: Mutex::default() }
+    }
+
+    pub(super) const fn id(&self) -> u64 {
+        self.id
     }
 
     /// The subject's counts, or those of all for whom there is no room: who counts there must
@@ -63,12 +74,13 @@ impl Table {
                 self.begin_sweep(now);
             }
             if subjects.len() >= self.capacity {
-                return Arc::clone(crowd.get_or_insert_with(|| Arc::new(Subject::crowd())));
+                return Arc::clone(crowd.get_or_insert_with(|| Arc::new(Subject::crowd(self.id))));
             }
         }
         // Locked until it is there, so that nobody counts in the crowd for it any more.
         let counts = crowd.as_deref().and_then(Subject::lock);
-        let subject = counts.as_ref().map_or_else(Subject::default, |counts| counts.copied());
+        let counts = counts.as_ref().map_or_else(Counts::default, |counts| counts.copied());
+        let subject = Subject::with(counts, self.id);
         Arc::clone(subjects.get_or_insert(name.clone(), Arc::new(subject)))
     }
 
@@ -80,6 +92,11 @@ impl Table {
 
     pub(super) fn find(&self, name: &LimitedSubject) -> Option<Arc<Subject>> {
         self.subjects.pin().get(name).map(Arc::clone)
+    }
+
+    /// The subject's counts, or none that anybody else sees.
+    pub(super) fn look(&self, name: &LimitedSubject) -> Arc<Subject> {
+        self.find(name).unwrap_or_else(|| Arc::new(Subject::new(self.id)))
     }
 
     /// Forgets who is idle, beside the request that comes first where that can be: it takes as
@@ -133,7 +150,7 @@ mod tests {
         let limit = Limit::per_second(1);
         let mut counts = again.lock().expect("it is there");
         let asked = Asked { limit: &limit, share: 1, cost: 1, now };
-        counts.counter(&limit, 0, now).add(&asked);
+        counts.counter(&limit, 0, None, now).add(&asked);
         drop(counts);
         sweep(&table.subjects, now);
         assert!(again.lock().is_some() && table.len() == 1, "what counts is kept");
@@ -148,7 +165,7 @@ mod tests {
         let count = |subject: &Subject, now| {
             let asked = Asked { limit: &limit, share: 1, cost: 1, now };
             let mut counts = subject.lock().expect("it is there");
-            let counter = counts.counter(&limit, 0, now);
+            let counter = counts.counter(&limit, 0, None, now);
             let fits = counter.fits(&asked);
             counter.add(&asked);
             fits

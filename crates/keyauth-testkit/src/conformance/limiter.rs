@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use keyauth_core::{
     Counted, Denial, Exceeded, Issuer, KeyRecord, Limit, LimitDecision, LimitSubject, Limited,
-    LimitedCall, LimitedSubject, Limiter, NewKey, RateMultiplier, SecretId, Status, TryAcquire,
-    Versions, Within,
+    LimitedCall, LimitedSubject, Limiter, Memo, NewKey, RateMultiplier, SecretId, Status,
+    TryAcquire, Versions, Within,
 };
 use tokio::time::{sleep, timeout};
 
@@ -35,6 +35,7 @@ pub fn limited(new: NewKey, owner: &[Limit], group: &[Limit], tenant: &[Limit]) 
         budgets: Vec::new(),
         rate_multiplier: RateMultiplier::ONE,
         versions: Versions::default(),
+        memo: Memo::default(),
         key,
     }))
 }
