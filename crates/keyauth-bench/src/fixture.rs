@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -106,10 +105,12 @@ pub fn ruled(number: usize) -> NewKey {
     new
 }
 
-/// Requests with these keys in turn, from an address that a server would have put in.
+/// Requests with these keys, in an order of their own, from an address that a server would have put in.
 pub fn requests(keys: &[String]) -> impl FnMut() -> Request<()> + use<> {
     let bearer = |key: &String| format!("Bearer {key}").parse().expect("a value");
-    let values: Arc<[HeaderValue]> = keys.iter().map(bearer).collect();
+    let mut values: Vec<HeaderValue> = keys.iter().map(bearer).collect();
+    // Another order than that in which they were cached, in which they lie in memory.
+    shuffle(&mut values);
     let mut next = 0;
     move || {
         let mut request = Request::new(());
