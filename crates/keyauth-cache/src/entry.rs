@@ -45,18 +45,31 @@ impl Entry {
 }
 
 /// That a digest was unknown at a moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unknown(Moment);
+#[derive(Debug)]
+pub(crate) struct Unknown {
+    breaks: u64,
+    /// The count of changes up to which no secret came into being that it could be.
+    applied: AtomicU64,
+}
 
 impl Unknown {
-    pub(crate) const fn since(asked: Moment) -> Self {
-        Self(asked)
+    pub(crate) fn since(asked: Moment) -> Self {
+        Self { breaks: asked.breaks, applied: AtomicU64::new(asked.applied) }
     }
 
     /// Whether no secret has come into being since then that it could be.
     pub(crate) fn holds(&self, digest: &KeyDigest, marks: &Marks) -> bool {
         let now = marks.now();
-        now.breaks == self.0.breaks
-            && (now.applied == self.0.applied || !marks.may_be_new_since(digest, self.0.applied))
+        let applied = self.applied.load(Ordering::Relaxed);
+        if now.breaks != self.breaks {
+            return false;
+        }
+        if now.applied != applied {
+            if marks.may_be_new_since(digest, applied) {
+                return false;
+            }
+            self.applied.fetch_max(now.applied, Ordering::Relaxed);
+        }
+        true
     }
 }

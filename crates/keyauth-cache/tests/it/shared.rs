@@ -160,6 +160,7 @@ async fn a_stale_entry_is_not_believed() {
     store.revoke(&key).await.expect("revoked");
     old.hear().await;
     assert_eq!(old.verify(&key).await, REVOKED);
+    settle().await;
     cache.set_wire(Wire::Whole);
     assert_eq!(cache.state().entries.len(), 1);
     // One that starts now has learnt of the revoke from the changes that are kept.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::quality::RandomState;
 use keyauth_core::LimitedSubject;
 use papaya::HashMap;
 use tokio::runtime::Handle;
@@ -15,7 +16,7 @@ use crate::sync::{Mutex, PoisonError};
 /// How often, in nanoseconds, one who finds the table full looks for who is idle.
 const SWEEP: u64 = 10_000_000_000;
 
-type Subjects = HashMap<LimitedSubject, Arc<Subject>>;
+type Subjects = HashMap<LimitedSubject, Arc<Subject>, RandomState>;
 
 /// Subjects by name: found without a lock, bounded, and safe when it is full.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ mod stock;
 use std::fmt::{self, Debug};
 use std::sync::Once;
 
+use foldhash::quality::RandomState;
 use keyauth_core::{
     Clock, Limit, LimitDecision, Limited, LimitedCall, LimitedSubject, SystemClock, TryAcquire,
     Within,
@@ -30,7 +31,7 @@ const CAPACITY: usize = 100_000;
 
 /// What was taken ahead, by whose it is.
 pub(super) struct Leases {
-    subjects: HashMap<LimitedSubject, Arc<Subject>>,
+    subjects: HashMap<LimitedSubject, Arc<Subject>, RandomState>,
     clock: Arc<dyn Clock>,
     /// Whom the keeper is to look at, each at most once until it does. There is one keeper, who has
     /// the other end.
@@ -80,7 +81,7 @@ impl Leases {
     pub(super) fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let (wanting, wanted) = unbounded_channel();
         Self {
-            subjects: HashMap::new(),
+            subjects: HashMap::default(),
             clock,
             wanting,
             wanted: Arc::new(tokio::sync::Mutex::new(wanted)),
