@@ -15,7 +15,13 @@ use crate::{InvalidInput, Problem};
 /// holds no IPv4 address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]
-pub struct AddressSet {
+pub struct AddressSet(
+    /// Behind a pointer, since most keys have none: a record is to be small.
+    Option<Box<Networks>>,
+);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Networks {
     /// As they were given, in canonical form.
     patterns: Vec<IpNet>,
     /// Stored texts that are no patterns, kept so that an update elsewhere loses nothing.
@@ -90,12 +96,56 @@ impl AddressSet {
                 Err(_) => unreadable.push(text.as_ref().to_owned()),
             }
         }
-        Self { unreadable, ..readable.into_iter().collect() }
+        Networks::new(readable, unreadable).into()
     }
 
     /// Whether an address lies in one of the networks.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.as_ref().is_some_and(|networks| networks.contain(address))
+    }
+
+    /// Whether nothing at all was given, not even something unreadable.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether something was given that cannot be read.
+    fn is_partly_unreadable(&self) -> bool {
+        self.0.as_ref().is_some_and(|networks| !networks.unreadable.is_empty())
+    }
+
+    /// The patterns as texts, those that cannot be read included.
+    #[must_use]
+    pub fn to_texts(&self) -> Vec<String> {
+        let Some(Networks { patterns, unreadable, .. }) = self.0.as_deref() else {
+            return Vec::new();
+        };
+        let readable = patterns.iter().map(ToString::to_string);
+        readable.chain(unreadable.iter().cloned()).collect()
+    }
+}
+
+impl Networks {
+    fn new(nets: impl IntoIterator<Item = IpNet>, unreadable: Vec<String>) -> Self {
+        let patterns: Vec<_> = nets.into_iter().map(canonical_net).collect();
+        let mut v4 = Vec::new();
+        let mut v6 = Vec::new();
+        for net in &patterns {
+            match net {
+                IpNet::V4(net) => v4.push(net.trunc()),
+                IpNet::V6(net) => v6.push(net.trunc()),
+            }
+        }
+        let mut v4 = Ipv4Net::aggregate(&v4);
+        let mut v6 = Ipv6Net::aggregate(&v6);
+        v4.sort_unstable();
+        v6.sort_unstable();
+        Self { patterns, unreadable, v4, v6 }
+    }
+
+    fn contain(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(address) => {
                 let behind = self.v4.partition_point(|net| net.network() <= address);
@@ -113,37 +163,18 @@ impl AddressSet {
             }
         }
     }
+}
 
-    /// Whether nothing at all was given, not even something unreadable.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.patterns.is_empty() && self.unreadable.is_empty()
-    }
-
-    /// The patterns as texts, those that cannot be read included.
-    #[must_use]
-    pub fn to_texts(&self) -> Vec<String> {
-        let readable = self.patterns.iter().map(ToString::to_string);
-        readable.chain(self.unreadable.iter().cloned()).collect()
+impl From<Networks> for AddressSet {
+    fn from(networks: Networks) -> Self {
+        let empty = networks.patterns.is_empty() && networks.unreadable.is_empty();
+        Self((!empty).then(|| Box::new(networks)))
     }
 }
 
 impl FromIterator<IpNet> for AddressSet {
     fn from_iter<I: IntoIterator<Item = IpNet>>(nets: I) -> Self {
-        let patterns: Vec<_> = nets.into_iter().map(canonical_net).collect();
-        let mut v4 = Vec::new();
-        let mut v6 = Vec::new();
-        for net in &patterns {
-            match net {
-                IpNet::V4(net) => v4.push(net.trunc()),
-                IpNet::V6(net) => v6.push(net.trunc()),
-            }
-        }
-        let mut v4 = Ipv4Net::aggregate(&v4);
-        let mut v6 = Ipv6Net::aggregate(&v6);
-        v4.sort_unstable();
-        v6.sort_unstable();
-        Self { patterns, unreadable: Vec::new(), v4, v6 }
+        Networks::new(nets, Vec::new()).into()
     }
 }
 
@@ -186,7 +217,7 @@ impl AddressRules {
             return true;
         }
         // Whom an unreadable pattern would have denied cannot be known, so it denies all.
-        if !self.deny.unreadable.is_empty() {
+        if self.deny.is_partly_unreadable() {
             return false;
         }
         address.is_some_and(|address| {

@@ -108,16 +108,22 @@ impl From<EndpointRule> for String {
 /// The endpoints a key may call: all where there is no rule, else those a rule names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]
-pub struct EndpointRules {
-    rules: Vec<EndpointRule>,
+pub struct EndpointRules(
+    /// Behind a pointer, since most keys have none: a record is to be small.
+    Option<Box<Rules>>,
+);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rules {
+    readable: Vec<EndpointRule>,
     unreadable: Vec<String>,
 }
 
 impl EndpointRules {
     /// Whether there is no rule, not even one that cannot be read.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.unreadable.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Whether a call is allowed.
@@ -129,33 +135,42 @@ impl EndpointRules {
     /// Whether a rule names this call, rather than there being no rule at all.
     #[must_use]
     pub fn names(&self, method: &str, path: &str) -> bool {
-        self.rules.iter().any(|rule| rule.matches(method, path))
+        let rules = self.0.iter().flat_map(|rules| &rules.readable);
+        rules.into_iter().any(|rule| rule.matches(method, path))
     }
 
     /// The rules as texts, those that cannot be read included.
     #[must_use]
     pub fn to_texts(&self) -> Vec<String> {
-        let readable = self.rules.iter().map(|rule| rule.text.clone());
-        readable.chain(self.unreadable.iter().cloned()).collect()
+        let Some(Rules { readable, unreadable }) = self.0.as_deref() else { return Vec::new() };
+        let readable = readable.iter().map(|rule| rule.text.clone());
+        readable.chain(unreadable.iter().cloned()).collect()
+    }
+}
+
+impl From<Rules> for EndpointRules {
+    fn from(rules: Rules) -> Self {
+        let empty = rules.readable.is_empty() && rules.unreadable.is_empty();
+        Self((!empty).then(|| Box::new(rules)))
     }
 }
 
 impl From<Vec<EndpointRule>> for EndpointRules {
-    fn from(rules: Vec<EndpointRule>) -> Self {
-        Self { rules, unreadable: Vec::new() }
+    fn from(readable: Vec<EndpointRule>) -> Self {
+        Rules { readable, unreadable: Vec::new() }.into()
     }
 }
 
 impl From<Vec<String>> for EndpointRules {
     fn from(texts: Vec<String>) -> Self {
-        let mut rules = Self::default();
+        let mut rules = Rules::default();
         for text in texts {
             match EndpointRule::parse(&text) {
-                Ok(rule) => rules.rules.push(rule),
+                Ok(rule) => rules.readable.push(rule),
                 Err(_) => rules.unreadable.push(text),
             }
         }
-        rules
+        rules.into()
     }
 }
 

@@ -41,6 +41,30 @@ pub(super) struct Leases {
     kept: AtomicBool,
     turn: AtomicU64,
     not_started: Once,
+    /// Tells it from others in what it has put into records.
+    id: u64,
+}
+
+/// Whose use the limits of a record count.
+type Subjects = [Option<Arc<Subject>>; KINDS];
+
+/// The same, found once for a record, and anew where one of them was forgotten.
+struct Found {
+    leases: u64,
+    subjects: Mutex<Subjects>,
+}
+
+/// Locks all that there are; `None` where one of them was forgotten.
+fn lock_all<'s>(
+    subjects: impl Iterator<Item = Option<&'s Subject>>,
+    locked: &mut [Option<MutexGuard<'s, Stocks>>; KINDS],
+) -> Option<()> {
+    for (subject, locked) in subjects.zip(locked) {
+        if let Some(subject) = subject {
+            *locked = Some(subject.lock()?);
+        }
+    }
+    Some(())
 }
 
 /// What was taken ahead of one subject's limits: one lock for it, and for nobody else.
@@ -79,6 +103,7 @@ impl Leases {
     }
 
     pub(super) fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let (wanting, wanted) = unbounded_channel();
         Self {
             subjects: HashMap::default(),
@@ -88,6 +113,7 @@ impl Leases {
             kept: AtomicBool::new(false),
             turn: AtomicU64::new(0),
             not_started: Once::new(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -105,14 +131,52 @@ impl Leases {
         if !self.is_kept() || !limits.iter().all(|applied| can_be_leased(&applied.limit)) {
             return None;
         }
-        let names = subjects(call.limited);
-        let table = self.subjects.pin();
+        if let Limited::Key(record) = call.limited
+            && let Some((found, _)) = record.memo.get::<Found>()
+            && found.leases == self.id
+        {
+            let mut subjects = found.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut locked = [const { None }; KINDS];
+            let all = lock_all(subjects.iter().map(Option::as_deref), &mut locked);
+            if all.is_some() {
+                return self.decide_locked(call, instances, locked);
+            }
+            drop(locked);
+            // One was forgotten meanwhile.
+            *subjects = self.find_all(call.limited)?;
+        }
+        let subjects = self.find_all(call.limited)?;
         let mut locked = [const { None }; KINDS];
-        for (name, locked) in names.iter().zip(&mut locked) {
+        lock_all(subjects.iter().map(Option::as_deref), &mut locked)?;
+        let decision = self.decide_locked(call, instances, locked);
+        if let Limited::Key(record) = call.limited
+            && record.memo.is_empty()
+        {
+            let found = Found { leases: self.id, subjects: Mutex::new(subjects) };
+            record.memo.set(std::sync::Arc::new(found));
+        }
+        decision
+    }
+
+    /// Those whose use the limits count; `None` where nothing is taken ahead for one of them.
+    fn find_all(&self, limited: &Limited) -> Option<Subjects> {
+        let table = self.subjects.pin();
+        let mut found = [const { None }; KINDS];
+        for (name, found) in subjects(limited).iter().zip(&mut found) {
             if let Some(name) = name {
-                *locked = Some(table.get(name)?.lock()?);
+                *found = Some(Arc::clone(table.get(name)?));
             }
         }
+        Some(found)
+    }
+
+    fn decide_locked(
+        &self,
+        call: &LimitedCall<'_>,
+        instances: u64,
+        mut locked: [Option<MutexGuard<'_, Stocks>>; KINDS],
+    ) -> Option<LimitDecision> {
+        let limits = call.limited.limits();
         // After the locks: what is good until now was not put there later.
         let now = self.now();
         let mut of_all = |each: &mut dyn FnMut(usize, usize, &mut Stock)| {
@@ -152,9 +216,11 @@ impl Leases {
             }
         })?;
         drop(locked);
-        for (name, wanting) in names.into_iter().zip(wanting) {
-            if let (Some(name), true) = (name, wanting) {
-                let _ = self.wanting.send(name);
+        if wanting.contains(&true) {
+            for (name, wanting) in subjects(call.limited).into_iter().zip(wanting) {
+                if let (Some(name), true) = (name, wanting) {
+                    let _ = self.wanting.send(name);
+                }
             }
         }
         Some(LimitDecision::Within(Within { states, slots: None }))
