@@ -8,12 +8,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use keyauth_cache::{CacheOptions, CachedLookup};
-use keyauth_core::{
-    Authenticator, IssuedKey, KeyRecord, KeyStore, Limit, MemoryStore, NewKey, Parsed, Peek,
-    RequestFacts,
-};
+use keyauth_core::{Authenticator, KeyRecord, Limit, NewKey, RequestFacts};
 use keyauth_ratelimit::LocalLimiter;
 use keyauth_tower::PeerAddress;
+
+use crate::given::Given;
 
 /// Nobody uses as much up.
 const PLENTY: u64 = 4_000_000_000;
@@ -49,13 +48,8 @@ impl Cached {
     ///
     /// Where one is not admitted.
     pub async fn new(count: usize, new: impl Fn(usize) -> NewKey) -> Self {
-        let store = MemoryStore::new();
-        let mut issued = Vec::with_capacity(count);
-        for number in 0..count {
-            issued.push(store.issue(new(number)).await.expect("a key"));
-        }
-        shuffle(&mut issued);
-        let keys: Vec<_> = issued.iter().map(|key: &IssuedKey| key.reveal().to_owned()).collect();
+        let (store, mut keys) = Given::new(count, new);
+        shuffle(&mut keys);
         let capacity = u64::try_from(count * 2).expect("a count");
         // Nothing is to be forgotten meanwhile.
         let options = CacheOptions::new()
@@ -67,17 +61,12 @@ impl Cached {
         // It polls for as long as the authenticator is there.
         let (auth, _) = auth.start();
         let facts = RequestFacts::new().with_address(CLIENT.into());
-        for key in &keys {
-            let Parsed::Key(text) = auth.parse(key.as_bytes()) else { unreachable!("it is one") };
-            // Before the first poll nothing is served from the cache.
-            while !matches!(auth.peek(text), Peek::Found(_)) {
-                auth.find(text).await.expect("an answer");
-            }
-        }
-        // Each after the other, so that neither lies between what is the other's.
+        // Before the first poll nothing is served from the cache.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         for key in &keys {
             auth.verify(key, &facts).await.expect("an answer").expect("admitted");
         }
+        // After the others, so that they do not lie between them.
         let mut records = Vec::with_capacity(count);
         for key in &keys {
             let verified = auth.verify(key, &facts).await.expect("an answer");

@@ -16,6 +16,7 @@ pub mod by_hand;
 mod client;
 mod data;
 pub mod fixture;
+mod given;
 mod report;
 mod rounds;
 mod rows;

@@ -103,7 +103,7 @@ impl Leases {
     }
 
     pub(super) fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let (wanting, wanted) = unbounded_channel();
         Self {
             subjects: HashMap::default(),
@@ -153,7 +153,7 @@ impl Leases {
             && record.memo.is_empty()
         {
             let found = Found { leases: self.id, subjects: Mutex::new(subjects) };
-            record.memo.set(std::sync::Arc::new(found));
+            record.memo.set(Arc::new(found));
         }
         decision
     }

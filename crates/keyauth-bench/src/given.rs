@@ -1,0 +1,78 @@
+//! A store of records that are given away once, so that nothing of it takes up memory beside the
+//! cache that is measured: as little as a database does that runs elsewhere.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use keyauth_core::{
+    ChangeFeed, ChangeObserver, Instance, Issuer, KeyDigest, KeyLookup, KeyRecord, Keyring,
+    LookupError, Memo, MemoryStore, NewKey, Propagation, RateMultiplier, Status, StoreError,
+    Subject, Versions,
+};
+
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// Without a key: it has a feed.
+    empty: MemoryStore,
+    records: Mutex<HashMap<KeyDigest, KeyRecord>>,
+}
+
+impl Given {
+    /// A store of so many new keys, and their texts.
+    pub(crate) fn new(count: usize, new: impl Fn(usize) -> NewKey) -> (Self, Vec<String>) {
+        let issuer = Issuer::new();
+        let (mut records, mut texts) = (HashMap::with_capacity(count), Vec::with_capacity(count));
+        for number in 0..count {
+            let draft = issuer.draft(new(number)).expect("a key");
+            let record = KeyRecord {
+                secret: draft.secret.id,
+                secret_ends_at: None,
+                tenant: Status::Active,
+                owner: Status::Active,
+                group: None,
+                limits: draft.key.applied_limits(&[], &[], &[]),
+                budgets: Vec::new(),
+                rate_multiplier: RateMultiplier::ONE,
+                versions: Versions::default(),
+                memo: Memo::default(),
+                key: draft.key.clone(),
+            };
+            records.insert(draft.secret.digest, record);
+            texts.push(draft.into_issued().reveal().to_owned());
+        }
+        (Self { empty: MemoryStore::new(), records: Mutex::new(records) }, texts)
+    }
+}
+
+impl KeyLookup for Given {
+    fn keyring(&self) -> &Keyring {
+        self.empty.keyring()
+    }
+
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, LookupError> {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        // A copy, as new as one that was read: the old one may lie anywhere.
+        Ok(records.remove(digest).map(|record| Arc::new(record.clone())))
+    }
+}
+
+impl ChangeFeed for Given {
+    type Reader = <MemoryStore as ChangeFeed>::Reader;
+
+    fn reader(&self, instance: Instance) -> Self::Reader {
+        self.empty.reader(instance)
+    }
+
+    fn observe(&self, observer: Weak<dyn ChangeObserver>) {
+        self.empty.observe(observer);
+    }
+
+    async fn propagated(
+        &self,
+        subject: &Subject,
+        timeout: Duration,
+    ) -> Result<Propagation, StoreError> {
+        self.empty.propagated(subject, timeout).await
+    }
+}
