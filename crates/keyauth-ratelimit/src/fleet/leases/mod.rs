@@ -54,19 +54,6 @@ struct Found {
     subjects: Mutex<Subjects>,
 }
 
-/// Locks all that there are; `None` where one of them was forgotten.
-fn lock_all<'s>(
-    subjects: impl Iterator<Item = Option<&'s Subject>>,
-    locked: &mut [Option<MutexGuard<'s, Stocks>>; KINDS],
-) -> Option<()> {
-    for (subject, locked) in subjects.zip(locked) {
-        if let Some(subject) = subject {
-            *locked = Some(subject.lock()?);
-        }
-    }
-    Some(())
-}
-
 /// What was taken ahead of one subject's limits: one lock for it, and for nobody else.
 #[derive(Debug, Default)]
 struct Subject(Mutex<Stocks>);
@@ -136,19 +123,15 @@ impl Leases {
             && found.leases == self.id
         {
             let mut subjects = found.subjects.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut locked = [const { None }; KINDS];
-            let all = lock_all(subjects.iter().map(Option::as_deref), &mut locked);
-            if all.is_some() {
-                return self.decide_locked(call, instances, locked);
+            let decision = self.decide_by(&subjects, call, instances);
+            if decision.is_some() {
+                return decision;
             }
-            drop(locked);
-            // One was forgotten meanwhile.
+            // Nothing is there, or what is there is another one's by now.
             *subjects = self.find_all(call.limited)?;
         }
         let subjects = self.find_all(call.limited)?;
-        let mut locked = [const { None }; KINDS];
-        lock_all(subjects.iter().map(Option::as_deref), &mut locked)?;
-        let decision = self.decide_locked(call, instances, locked);
+        let decision = self.decide_by(&subjects, call, instances);
         if let Limited::Key(record) = call.limited
             && record.memo.is_empty()
         {
@@ -170,13 +153,20 @@ impl Leases {
         Some(found)
     }
 
-    fn decide_locked(
+    /// Decides by what is there of these.
+    fn decide_by(
         &self,
+        found: &Subjects,
         call: &LimitedCall<'_>,
         instances: u64,
-        mut locked: [Option<MutexGuard<'_, Stocks>>; KINDS],
     ) -> Option<LimitDecision> {
         let limits = call.limited.limits();
+        let mut locked = [const { None }; KINDS];
+        for (subject, locked) in found.iter().zip(&mut locked) {
+            if let Some(subject) = subject {
+                *locked = Some(subject.lock()?);
+            }
+        }
         // After the locks: what is good until now was not put there later.
         let now = self.now();
         let mut of_all = |each: &mut dyn FnMut(usize, usize, &mut Stock)| {
