@@ -25,9 +25,10 @@ const REQUESTS: usize = 20_000;
 const KEYS: usize = 1_000;
 
 /// Serves on one thread, for as long as the program runs.
-fn serve(app: Router) -> SocketAddr {
+fn serve(name: &str, app: Router) -> SocketAddr {
     let (told, address) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let serving = thread.spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -36,6 +37,7 @@ fn serve(app: Router) -> SocketAddr {
             axum::serve(listener, app).await.expect("it serves");
         });
     });
+    serving.expect("a thread");
     address.recv().expect("an address")
 }
 
@@ -46,8 +48,8 @@ fn request(path: &str, key: &str) -> Vec<u8> {
 pub(crate) fn axum(bench: &Bench) -> Result<Row, String> {
     let cached = bench.block_on(Cached::new(KEYS, typical));
     let app = || Router::new().route("/", get(async || "hello"));
-    let with = serve(app().layer(KeyAuthLayer::new(cached.auth.clone())));
-    let without = serve(app());
+    let with = serve("with", app().layer(KeyAuthLayer::new(cached.auth.clone())));
+    let without = serve("without", app());
     let requests: Arc<[_]> = cached.keys.iter().map(|key| request("/", key)).collect();
     let [mut ours, mut baseline] =
         [with, without].map(|address| Connections::open(address, CONNECTIONS, &requests));
