@@ -2,15 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
+use super::ranges::Ranges;
 use crate::{InvalidInput, Problem};
 
 /// A set of networks, with a lookup that does not slow down as it grows.
 ///
-/// Overlapping networks are merged, so that those left are disjoint and a binary search
-/// over them decides. Written as CIDR (RFC 4632) or as a single address. IPv4 addresses
+/// Overlapping networks are merged, so that those left are disjoint and a search over them
+/// decides. Written as CIDR (RFC 4632) or as a single address. IPv4 addresses
 /// mapped into IPv6 (RFC 4291 section 2.5.5.2) count as IPv4 throughout; `::/0` therefore
 /// holds no IPv4 address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,14 +21,14 @@ pub struct AddressSet(
     Option<Box<Networks>>,
 );
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Networks {
     /// As they were given, in canonical form.
     patterns: Vec<IpNet>,
     /// Stored texts that are no patterns, kept so that an update elsewhere loses nothing.
     unreadable: Vec<String>,
-    v4: Vec<Ipv4Net>,
-    v6: Vec<Ipv6Net>,
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
 }
 
 impl AddressSet {
@@ -130,37 +131,22 @@ impl AddressSet {
 impl Networks {
     fn new(nets: impl IntoIterator<Item = IpNet>, unreadable: Vec<String>) -> Self {
         let patterns: Vec<_> = nets.into_iter().map(canonical_net).collect();
-        let mut v4 = Vec::new();
-        let mut v6 = Vec::new();
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for net in &patterns {
             match net {
-                IpNet::V4(net) => v4.push(net.trunc()),
-                IpNet::V6(net) => v6.push(net.trunc()),
+                IpNet::V4(net) => v4.push((net.network().to_bits(), net.broadcast().to_bits())),
+                IpNet::V6(net) => v6.push((net.network().to_bits(), net.broadcast().to_bits())),
             }
         }
-        let mut v4 = Ipv4Net::aggregate(&v4);
-        let mut v6 = Ipv6Net::aggregate(&v6);
-        v4.sort_unstable();
-        v6.sort_unstable();
+        let v4 = Ranges::new(v4, |address| address.checked_add(1));
+        let v6 = Ranges::new(v6, |address| address.checked_add(1));
         Self { patterns, unreadable, v4, v6 }
     }
 
     fn contain(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
-            IpAddr::V4(address) => {
-                let behind = self.v4.partition_point(|net| net.network() <= address);
-                behind
-                    .checked_sub(1)
-                    .and_then(|at| self.v4.get(at))
-                    .is_some_and(|net| net.contains(&address))
-            }
-            IpAddr::V6(address) => {
-                let behind = self.v6.partition_point(|net| net.network() <= address);
-                behind
-                    .checked_sub(1)
-                    .and_then(|at| self.v6.get(at))
-                    .is_some_and(|net| net.contains(&address))
-            }
+            IpAddr::V4(address) => self.v4.contain(address.to_bits()),
+            IpAddr::V6(address) => self.v6.contain(address.to_bits()),
         }
     }
 }

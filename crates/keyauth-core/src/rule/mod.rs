@@ -7,6 +7,7 @@
 mod address;
 mod endpoint;
 mod path;
+mod ranges;
 mod resource;
 mod scope;
 
