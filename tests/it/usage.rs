@@ -115,7 +115,7 @@ async fn what_was_called_is_recorded() {
         keyauth_core::ChargedBudget { subject: of.clone(), budget: budgets[0].budget.clone() };
     let states = store.states(std::slice::from_ref(&budget)).await.expect("an answer");
     assert_eq!(states[0].used, total.cost);
-    assert!(verified.last_used_at.is_some_and(|at| at > start && at < hour.end));
+    assert!(verified.last_use.is_some_and(|last| last.at > start && last.at < hour.end));
     // What a limit of this key begins with, where its count was lost (L12).
     let used = store.used(&of, LimitUnit::Requests, hour).await.expect("a sum");
     assert_eq!(used, 9);

@@ -15,7 +15,8 @@ use keyauth_core::{
 pub(crate) struct Given {
     /// Without a key: it has a feed.
     empty: MemoryStore,
-    records: Mutex<HashMap<KeyDigest, KeyRecord>>,
+    /// As JSON.
+    records: Mutex<HashMap<KeyDigest, Vec<u8>>>,
 }
 
 impl Given {
@@ -32,12 +33,13 @@ impl Given {
                 owner: Status::Active,
                 group: None,
                 limits: draft.key.applied_limits(&[], &[], &[]),
-                budgets: Vec::new(),
+                budgets: Box::default(),
                 rate_multiplier: RateMultiplier::ONE,
                 versions: Versions::default(),
                 memo: Memo::default(),
                 key: draft.key.clone(),
             };
+            let record = serde_json::to_vec(&record).expect("a record is JSON");
             records.insert(draft.secret.digest, record);
             texts.push(draft.into_issued().reveal().to_owned());
         }
@@ -51,9 +53,9 @@ impl KeyLookup for Given {
     }
 
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, LookupError> {
-        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        // A copy, as new as one that was read: the old one may lie anywhere.
-        Ok(records.remove(digest).map(|record| Arc::new(record.clone())))
+        let record = self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
+        let read = |json: Vec<u8>| serde_json::from_slice(&json).map(Arc::new);
+        record.map(read).transpose().map_err(LookupError::unavailable)
     }
 }
 

@@ -84,8 +84,9 @@ pub use port::{
 pub use record::{
     Amount, AppliedBudget, AppliedLimit, Budget, BudgetMode, BudgetWindow, Counted, CustomKeys,
     Group, GroupAccess, GroupKind, InvalidAmount, InvalidRateMultiplier, Key, KeyRecord, KeyRef,
-    KeyStatus, Limit, LimitCount, LimitSubject, LimitUnit, LimitWindow, LimitedSubject, Memo,
-    Metadata, Owner, RateMultiplier, Status, Subscription, Tenant, UnknownWord, Version, Versions,
+    KeyStatus, LastUse, Limit, LimitCount, LimitSubject, LimitUnit, LimitWindow, LimitedSubject,
+    Memo, Metadata, Owner, RateMultiplier, Status, Subscription, Tenant, UnknownWord, Version,
+    Versions,
 };
 pub use rule::{
     AddressRules, AddressSet, EndpointRule, EndpointRules, InvalidScope, ResourceRules, Scope,

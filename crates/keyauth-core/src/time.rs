@@ -1,6 +1,7 @@
 //! Points in time.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,43 +12,67 @@ use serde::{Deserialize, Serialize};
 /// Microseconds because that is what PostgreSQL keeps: a timestamp survives the way into
 /// any store and back unchanged. Leap seconds are not counted, as in Unix time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Timestamp(i64);
+#[serde(from = "i64", into = "i64")]
+pub struct Timestamp(
+    /// Counted from the earliest one and never zero, so that one that may be missing takes no more
+    /// room: a record has many of those.
+    NonZeroU64,
+);
+
+/// What sets signed numbers that are below zero apart, and is turned over in those counted from the
+/// lowest one.
+const SIGN: u64 = 1 << 63;
 
 impl Timestamp {
     /// The latest time that can be expressed; about the year 294 000.
-    pub const MAX: Self = Self(i64::MAX);
+    pub const MAX: Self = Self(NonZeroU64::MAX);
 
     /// The time `micros` microseconds after the Unix epoch, or before it where negative.
+    ///
+    /// `i64::MIN` gives the same as the next number.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
-        Self(micros)
+        match NonZeroU64::new(micros.cast_unsigned() ^ SIGN) {
+            Some(from_earliest) => Self(from_earliest),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// The time `seconds` after the Unix epoch, saturating at the ends of the range.
     #[must_use]
     pub const fn from_unix_seconds(seconds: i64) -> Self {
-        Self(seconds.saturating_mul(1_000_000))
+        Self::from_micros(seconds.saturating_mul(1_000_000))
     }
 
     /// Microseconds since the Unix epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {
-        self.0
+        (self.0.get() ^ SIGN).cast_signed()
     }
 
     /// This time moved forward, saturating at [`Timestamp::MAX`].
     #[must_use]
     pub fn saturating_add(self, by: Duration) -> Self {
-        let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(micros))
     }
 
     /// How long ago `earlier` was, or zero where it lies in the future.
     #[must_use]
     pub fn saturating_duration_since(self, earlier: Self) -> Duration {
-        let micros = i128::from(self.0) - i128::from(earlier.0);
-        Duration::from_micros(u64::try_from(micros.max(0)).unwrap_or(u64::MAX))
+        Duration::from_micros(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl From<i64> for Timestamp {
+    fn from(micros: i64) -> Self {
+        Self::from_micros(micros)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(at: Timestamp) -> Self {
+        at.as_micros()
     }
 }
 
@@ -66,7 +91,9 @@ impl FromStr for Timestamp {
         // The parser takes more than there is.
         let instant = Some(text).filter(|text| is_rfc3339(text.as_bytes()));
         let instant = instant.and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        instant.map(|instant| Self(instant.as_microsecond())).ok_or(InvalidTimestamp(()))
+        instant
+            .map(|instant| Self::from_micros(instant.as_microsecond()))
+            .ok_or(InvalidTimestamp(()))
     }
 }
 
@@ -95,8 +122,9 @@ fn is_rfc3339(text: &[u8]) -> bool {
 
 /// The same for reckoning with calendars.
 pub(crate) fn instant(at: Timestamp) -> jiff::Timestamp {
-    let nearest = if at.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-    jiff::Timestamp::from_microsecond(at.0).unwrap_or(nearest)
+    let micros = at.as_micros();
+    let nearest = if micros < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    jiff::Timestamp::from_microsecond(micros).unwrap_or(nearest)
 }
 
 /// What is read is no point in time.
@@ -113,7 +141,7 @@ impl std::error::Error for InvalidTimestamp {}
 
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Timestamp({}us)", self.0)
+        write!(f, "Timestamp({}us)", self.as_micros())
     }
 }
 
@@ -128,8 +156,17 @@ mod tests {
         assert_eq!(lowest.saturating_duration_since(Timestamp::MAX), Duration::ZERO);
         assert_eq!(
             Timestamp::MAX.saturating_duration_since(lowest),
-            Duration::from_micros(u64::MAX)
+            Duration::from_micros(u64::MAX - 1)
         );
+    }
+
+    #[test]
+    fn times_are_kept_as_they_are_in_order_and_in_eight_bytes() {
+        let micros = [i64::MIN + 1, -1, 0, 1, i64::MAX];
+        let times = micros.map(Timestamp::from_micros);
+        assert!(times.is_sorted());
+        assert_eq!(times.map(Timestamp::as_micros), micros);
+        assert_eq!(size_of::<Option<Timestamp>>(), 8);
     }
 
     #[test]

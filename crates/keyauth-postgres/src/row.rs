@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use keyauth_core::{
-    AddressRules, AddressSet, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit,
-    Memo, OwnerId, SecretId, StoreError, StoreErrorKind, Subscription, TenantId, Timestamp,
-    Version, Versions,
+    AddressRules, AddressSet, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord,
+    LastUse, Limit, Memo, OwnerId, SecretId, StoreError, StoreErrorKind, Subscription, TenantId,
+    Timestamp, Version, Versions,
 };
 use serde::de::value::Error as ValueError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -55,16 +55,20 @@ pub(crate) fn key(row: &PgRow) -> Result<Key, DecodeError> {
         expires_at: time(row, "expires_at")?,
         created_at: row.try_get::<PgTime, _>("created_at")?.0,
         updated_at: row.try_get::<PgTime, _>("updated_at")?.0,
-        last_used_at: match row.try_get::<Option<PgTime>, _>("last_used_at") {
-            Err(sqlx::Error::ColumnNotFound(_)) => None,
-            time => time?.map(|time| time.0),
-        },
-        last_used_from: match row.try_get::<Option<&str>, _>("last_used_from") {
-            Err(sqlx::Error::ColumnNotFound(_)) => None,
-            address => address?.map(str::parse).transpose()?,
-        },
+        last_use: last_use(row)?,
         revoked_at: time(row, "revoked_at")?,
     })
+}
+
+/// The last use, where it was asked for: a lookup does not.
+fn last_use(row: &PgRow) -> Result<Option<Box<LastUse>>, DecodeError> {
+    let at = match row.try_get::<Option<PgTime>, _>("last_used_at") {
+        Err(sqlx::Error::ColumnNotFound(_)) => return Ok(None),
+        at => at?,
+    };
+    let Some(PgTime(at)) = at else { return Ok(None) };
+    let from: Option<&str> = row.try_get("last_used_from")?;
+    Ok(Some(Box::new(LastUse { at, from: from.map(str::parse).transpose()? })))
 }
 
 /// Reads the record of a lookup; see the statement in `store.rs` for its columns.

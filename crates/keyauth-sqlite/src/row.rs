@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use keyauth_core::{
-    AddressRules, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, Limit, Memo,
-    OwnerId, SecretId, StoreError, StoreErrorKind, Subscription, TenantId, Timestamp, Version,
-    Versions,
+    AddressRules, Budget, GroupAccess, GroupId, Key, KeyHint, KeyId, KeyRecord, LastUse, Limit,
+    Memo, OwnerId, SecretId, StoreError, StoreErrorKind, Subscription, TenantId, Timestamp,
+    Version, Versions,
 };
 use serde::de::DeserializeOwned;
 use sqlx::Row;
@@ -50,16 +50,20 @@ pub(crate) fn key(row: &SqliteRow) -> Result<Key, DecodeError> {
         expires_at: time(row, "expires_at")?,
         created_at: Timestamp::from_micros(row.try_get("created_at")?),
         updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
-        last_used_at: match row.try_get("last_used_at") {
-            Err(sqlx::Error::ColumnNotFound(_)) => None,
-            micros => micros.map(|micros: Option<i64>| micros.map(Timestamp::from_micros))?,
-        },
-        last_used_from: match row.try_get::<Option<&str>, _>("last_used_from") {
-            Err(sqlx::Error::ColumnNotFound(_)) => None,
-            address => address?.map(str::parse).transpose()?,
-        },
+        last_use: last_use(row)?,
         revoked_at: time(row, "revoked_at")?,
     })
+}
+
+/// The last use, where it was asked for: a lookup does not.
+fn last_use(row: &SqliteRow) -> Result<Option<Box<LastUse>>, DecodeError> {
+    let at: Option<i64> = match row.try_get("last_used_at") {
+        Err(sqlx::Error::ColumnNotFound(_)) => return Ok(None),
+        at => at?,
+    };
+    let Some(at) = at.map(Timestamp::from_micros) else { return Ok(None) };
+    let from: Option<&str> = row.try_get("last_used_from")?;
+    Ok(Some(Box::new(LastUse { at, from: from.map(str::parse).transpose()? })))
 }
 
 /// Reads the record of a lookup; see the statement in `store.rs` for its columns.

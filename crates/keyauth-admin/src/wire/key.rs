@@ -413,8 +413,8 @@ impl From<Key> for KeyView {
             expires_at: key.expires_at.map(Text),
             created_at: Text(key.created_at),
             updated_at: Text(key.updated_at),
-            last_used_at: key.last_used_at.map(Text),
-            last_used_from: key.last_used_from,
+            last_used_at: key.last_use.as_ref().map(|last| Text(last.at)),
+            last_used_from: key.last_use.and_then(|last| last.from),
             revoked_at: key.revoked_at.map(Text),
         }
     }

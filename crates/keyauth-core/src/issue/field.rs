@@ -92,9 +92,9 @@ impl Fields {
         fields.finish(())
     }
 
-    pub(super) fn key_limits(&mut self, limits: Vec<Limit>) -> Vec<Limit> {
+    pub(super) fn key_limits(&mut self, limits: Vec<Limit>) -> Box<[Limit]> {
         self.limits(LimitSubject::Key, &limits);
-        limits
+        limits.into()
     }
 
     fn limits(&mut self, set_on: LimitSubject, limits: &[Limit]) {
@@ -122,9 +122,9 @@ impl Fields {
         }
     }
 
-    pub(super) fn key_budgets(&mut self, budgets: Vec<Budget>) -> Vec<Budget> {
+    pub(super) fn key_budgets(&mut self, budgets: Vec<Budget>) -> Box<[Budget]> {
         self.budgets(LimitSubject::Key, &budgets);
-        budgets
+        budgets.into()
     }
 
     fn budgets(&mut self, set_on: LimitSubject, budgets: &[Budget]) {

@@ -232,8 +232,7 @@ impl NewKey {
             expires_at,
             created_at: now,
             updated_at: now,
-            last_used_at: None,
-            last_used_from: None,
+            last_use: None,
             revoked_at: None,
         };
         fields.finish((key, prefix, self.custom))

@@ -218,9 +218,9 @@ pub struct KeyPatch {
     /// The new resource rules.
     pub resources: Option<ResourceRules>,
     /// The new limits.
-    pub limits: Option<Vec<Limit>>,
+    pub limits: Option<Box<[Limit]>>,
     /// The new budgets.
-    pub budgets: Option<Vec<Budget>>,
+    pub budgets: Option<Box<[Budget]>>,
     /// The new metadata.
     pub metadata: Option<Metadata>,
     /// The new start.

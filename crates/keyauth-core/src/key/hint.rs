@@ -12,13 +12,13 @@ use super::KeyPrefix;
 /// nothing is shown, since four could be a quarter of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct KeyHint(String);
+pub struct KeyHint(Box<str>);
 
 impl KeyHint {
     /// Takes a hint back from a store.
     #[must_use]
     pub fn from_stored(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 
     /// The text, like `sk_live_Ab3d`.

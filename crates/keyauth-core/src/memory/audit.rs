@@ -11,8 +11,7 @@ use crate::{
 };
 
 /// What is said elsewhere or says nothing.
-const HIDDEN: [&str; 6] =
-    ["id", "tenant", "created_at", "updated_at", "last_used_at", "last_used_from"];
+const HIDDEN: [&str; 5] = ["id", "tenant", "created_at", "updated_at", "last_use"];
 
 /// What names a secret, a place on a list and a subscription.
 const NAMES: [&str; 3] = ["secret", "of_group", "of_owner"];

@@ -129,7 +129,7 @@ impl Key {
         owner: &[Limit],
         group: &[Limit],
         tenant: &[Limit],
-    ) -> Vec<AppliedLimit> {
+    ) -> Box<[AppliedLimit]> {
         let applied = self.applied([&self.limits, owner, group, tenant]).into_iter();
         let bounded = applied.filter(|(limit, _)| limit.count != LimitCount::Unlimited);
         bounded.map(|(limit, counted)| AppliedLimit { limit: limit.clone(), counted }).collect()
@@ -142,7 +142,7 @@ impl Key {
         owner: &[Budget],
         group: &[Budget],
         tenant: &[Budget],
-    ) -> Vec<AppliedBudget> {
+    ) -> Box<[AppliedBudget]> {
         let applied = self.applied([&self.budgets, owner, group, tenant]).into_iter();
         applied.map(|(budget, counted)| AppliedBudget { budget: budget.clone(), counted }).collect()
     }
@@ -265,7 +265,7 @@ mod tests {
         let day = |limit| Budget::new(units(limit), crate::BudgetWindow::Day);
         let plan = [day(10).for_each(LimitSubject::Owner), day(100)];
         let bound = key(Some("plan"), &[]);
-        let amounts = |applied: Vec<AppliedBudget>| {
+        let amounts = |applied: Box<[AppliedBudget]>| {
             let amount = |applied: AppliedBudget| (applied.counted, applied.budget.limit);
             applied.into_iter().map(amount).collect::<Vec<_>>()
         };

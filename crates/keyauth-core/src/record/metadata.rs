@@ -1,6 +1,8 @@
 //! What applications want to know of a key.
 
-use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// The largest metadata, in bytes of JSON.
@@ -12,44 +14,55 @@ const MAX_DEPTH: usize = 16;
 ///
 /// At most 16 KiB of JSON, 16 levels deep, without NUL characters (which PostgreSQL's
 /// `jsonb` cannot hold).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Metadata(Map<String, Value>);
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "Map<String, Value>")]
+pub struct Metadata(
+    /// Behind a pointer, and not there at all where it is empty, as it is for most keys.
+    Option<Box<Map<String, Value>>>,
+);
 
 impl Metadata {
     /// The value under a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.as_map().get(name)
     }
 
     /// All of it.
     #[must_use]
-    pub const fn as_map(&self) -> &Map<String, Value> {
-        &self.0
+    pub fn as_map(&self) -> &Map<String, Value> {
+        static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+        self.0.as_deref().unwrap_or_else(|| &EMPTY)
     }
 
     pub(crate) fn insert(&mut self, name: String, value: Value) {
-        self.0.insert(name, value);
+        self.0.get_or_insert_default().insert(name, value);
     }
 
     /// What is wrong with it, if anything is.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         // The depth first: everything after it recurses.
-        if !self.0.values().all(|value| is_shallow(value, MAX_DEPTH - 1)) {
+        let map = self.as_map();
+        if !map.values().all(|value| is_shallow(value, MAX_DEPTH - 1)) {
             return Some("is nested deeper than 16 levels");
         }
-        if !self.0.iter().all(|(name, value)| !name.contains('\0') && is_free_of_nul(value)) {
+        if !map.iter().all(|(name, value)| !name.contains('\0') && is_free_of_nul(value)) {
             return Some("must not have NUL characters");
         }
-        let bytes = serde_json::to_vec(&self.0).map_or(usize::MAX, |json| json.len());
+        let bytes = serde_json::to_vec(map).map_or(usize::MAX, |json| json.len());
         (bytes > MAX_BYTES).then_some("is larger than 16 KiB")
     }
 }
 
 impl From<Map<String, Value>> for Metadata {
     fn from(map: Map<String, Value>) -> Self {
-        Self(map)
+        Self((!map.is_empty()).then(|| Box::new(map)))
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_map().serialize(serializer)
     }
 }
 

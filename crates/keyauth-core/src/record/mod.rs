@@ -20,7 +20,7 @@ pub use amount::{Amount, InvalidAmount};
 pub use applied::{AppliedBudget, AppliedLimit, Counted, LimitedSubject};
 pub use budget::{Budget, BudgetMode, BudgetWindow};
 pub use group::{Group, GroupKind};
-pub use key::{Key, KeyStatus};
+pub use key::{Key, KeyStatus, LastUse};
 pub use key_ref::KeyRef;
 pub use limit::{Limit, LimitCount, LimitSubject, LimitUnit, LimitWindow};
 pub use memo::Memo;

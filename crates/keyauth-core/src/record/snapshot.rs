@@ -8,13 +8,14 @@ use crate::{Denial, InvalidInput, Problem, SecretId, Timestamp};
 /// A key together with everything that decides about it, read in one statement.
 ///
 /// [`admit`](crate::admit) judges it without asking anybody further.
+// What decides stands together, at the end of the key and the beginning of what follows it, and in
+// this order: a record that was not read for a while is fetched from memory piece by piece.
+#[repr(C)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyRecord {
-    /// The key. When and from where it was last used is `None` in a record: using a key does not change what
-    /// is decided about it, and must not change what caches hold.
+    /// The key. Its last use is `None` in a record: using a key does not change what is decided about
+    /// it, and must not change what caches hold.
     pub key: Key,
-    /// The secret that was presented.
-    pub secret: SecretId,
     /// The first instant that secret no longer works, where the key was rotated.
     pub secret_ends_at: Option<Timestamp>,
     /// Whether the tenant lets its keys work.
@@ -25,16 +26,18 @@ pub struct KeyRecord {
     pub group: Option<GroupAccess>,
     /// The limits that apply to it, its own and those of all it belongs to, in the order of
     /// whose use they count.
-    pub limits: Vec<AppliedLimit>,
+    pub limits: Box<[AppliedLimit]>,
     /// The budgets that its use is charged to, in the same order.
-    pub budgets: Vec<AppliedBudget>,
+    pub budgets: Box<[AppliedBudget]>,
+    /// What others have worked out from it.
+    #[serde(skip)]
+    pub memo: Memo,
+    /// The secret that was presented.
+    pub secret: SecretId,
     /// What it is charged is multiplied by.
     pub rate_multiplier: RateMultiplier,
     /// The versions of all these.
     pub versions: Versions,
-    /// What others have worked out from it.
-    #[serde(skip)]
-    pub memo: Memo,
 }
 
 /// What the owner of a key is to the key's group.

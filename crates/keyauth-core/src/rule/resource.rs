@@ -11,7 +11,7 @@ const MAX_LEN: usize = 256;
 /// like `gpt-4*`. Names are compared byte for byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ResourceRules(Vec<String>);
+pub struct ResourceRules(Box<[String]>);
 
 impl ResourceRules {
     /// Reads one pattern: 1 to 256 bytes without control characters, `*` only at the end.
@@ -38,7 +38,7 @@ impl ResourceRules {
     /// only a resource of that very name.
     #[must_use]
     pub fn from_stored(patterns: Vec<String>) -> Self {
-        Self(patterns)
+        Self(patterns.into())
     }
 
     /// Whether there is no rule.

@@ -21,6 +21,8 @@ pub(crate) struct Rolling {
     /// Of a part, in nanoseconds; rounded up, so that all parts together are no shorter.
     width: u64,
     newest: u64,
+    /// When the newest part ends: most calls come before that, and need no division.
+    ends_at: u64,
     total: u64,
     counts: [u64; KEPT],
 }
@@ -28,7 +30,7 @@ pub(crate) struct Rolling {
 impl Rolling {
     pub(crate) fn new(window: Duration) -> Self {
         let width = nanos(window).div_ceil(PARTS).max(1);
-        Self { window, width, newest: 0, total: 0, counts: [0; KEPT] }
+        Self { window, width, newest: 0, ends_at: width, total: 0, counts: [0; KEPT] }
     }
 
     pub(crate) const fn window(&self) -> Duration {
@@ -37,10 +39,10 @@ impl Rolling {
 
     /// Forgets what has left the window. Time does not go back.
     fn advance(&mut self, now: u64) {
-        let current = now / self.width;
-        if current <= self.newest {
+        if now < self.ends_at {
             return;
         }
+        let current = now / self.width;
         if current - self.newest > PARTS {
             self.counts = [0; KEPT];
             self.total = 0;
@@ -51,6 +53,7 @@ impl Rolling {
             }
         }
         self.newest = current;
+        self.ends_at = (current + 1).saturating_mul(self.width);
     }
 
     fn count(&mut self, part: u64) -> &mut u64 {

@@ -32,7 +32,7 @@ pub fn limited(new: NewKey, owner: &[Limit], group: &[Limit], tenant: &[Limit]) 
         owner: Status::Active,
         group: None,
         limits: key.applied_limits(owner, group, tenant),
-        budgets: Vec::new(),
+        budgets: Box::default(),
         rate_multiplier: RateMultiplier::ONE,
         versions: Versions::default(),
         memo: Memo::default(),

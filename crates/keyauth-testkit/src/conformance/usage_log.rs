@@ -170,7 +170,7 @@ pub async fn periods_are_exact<S: Store + UsageSums>(store: S) {
 pub async fn use_is_noted_with_a_batch_and_never_goes_back<S: Store>(store: S) {
     let key = issue(&store).await;
     let now = async || store.key(&KeyRef::from(&key)).await.expect("the key");
-    let last = async || now().await.last_used_at;
+    let last = async || now().await.last_use.map(|last| last.at);
     assert_eq!(last().await, None);
     let events = [3, 1, 2].map(|hour| event(&key, later(hour))).to_vec();
     store.write(&batch(events)).await.expect("written");
@@ -181,8 +181,8 @@ pub async fn use_is_noted_with_a_batch_and_never_goes_back<S: Store>(store: S) {
     assert_eq!(last().await, Some(later(4)));
     // Using it changes nothing else.
     let used = now().await;
-    assert_eq!(used.last_used_from, Some([192, 0, 2, 1].into()));
-    let unused = Key { last_used_at: None, last_used_from: None, ..used };
+    assert_eq!(used.last_use.and_then(|last| last.from), Some([192, 0, 2, 1].into()));
+    let unused = Key { last_use: None, ..used };
     assert_eq!(&unused, key.key());
     let draft = store.issuer().draft(NewKey::named("never")).expect("a key").into_issued();
     store.write(&batch(vec![event(&draft, NOON)])).await.expect("it is recorded all the same");
@@ -200,7 +200,8 @@ pub async fn uses_at_once_are_noted_to_the_minute<S: Store + Clone + 'static>(st
         writing.spawn(async move { while store.write(&batch).await.is_err() {} });
     }
     timeout(PATIENCE, writing.join_all()).await.expect("all are written");
-    let last = async || store.key(&KeyRef::from(&key)).await.expect("the key").last_used_at;
+    let now = async || store.key(&KeyRef::from(&key)).await.expect("the key");
+    let last = async || now().await.last_use.map(|last| last.at);
     assert_eq!(last().await, Some(later(19)));
     assert_eq!(requests(&store, &of_key(&key), period(-1, 100)).await, 20);
     let after = |seconds: i64| Timestamp::from_micros(later(19).as_micros() + seconds * 1_000_000);

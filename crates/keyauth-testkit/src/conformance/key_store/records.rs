@@ -100,7 +100,7 @@ where
         }),
         (KeyUpdate::new().endpoints(["/b"]), |key, new| key.endpoints = new.key.endpoints.clone()),
         (KeyUpdate::new().resources(["b"]), |key, new| key.resources = new.key.resources.clone()),
-        (KeyUpdate::new().limits([]), |key, _| key.limits.clear()),
+        (KeyUpdate::new().limits([]), |key, _| key.limits = Box::default()),
         (KeyUpdate::new().metadata(metadata), |key, new| {
             key.metadata = new.key.metadata.clone();
         }),
