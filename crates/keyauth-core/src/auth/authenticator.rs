@@ -245,7 +245,7 @@ impl Authenticator {
         })
     }
 
-    /// Judges a request by its key's record: the pure [`admit`], at the present time.
+    /// Judges a request by its key's record: the pure [`admit`](crate::admit), at the present time.
     ///
     /// # Errors
     ///
