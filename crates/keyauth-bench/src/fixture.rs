@@ -36,9 +36,6 @@ pub struct Cached {
     pub auth: Authenticator,
     /// Their texts, in an order that memory cannot guess.
     pub keys: Vec<String>,
-    /// Their records: others than those that the authenticator has, so that reading the ones does
-    /// not fetch the others.
-    pub records: Vec<KeyRecord>,
 }
 
 impl Cached {
@@ -60,22 +57,26 @@ impl Cached {
         let auth = Authenticator::new(lookup).with_limiter(LocalLimiter::new());
         // It polls for as long as the authenticator is there.
         let (auth, _) = auth.start();
-        let facts = RequestFacts::new().with_address(CLIENT.into());
         // Before the first poll nothing is served from the cache.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        for key in &keys {
-            auth.verify(key, &facts).await.expect("an answer").expect("admitted");
-            // On one thread, whoever polls for changes has a turn so.
-            tokio::task::yield_now().await;
+        let cached = Self { auth, keys };
+        for key in &cached.keys {
+            cached.record(key).await;
         }
-        // After the others, so that they do not lie between them.
-        let mut records = Vec::with_capacity(count);
-        for key in &keys {
-            let verified = auth.verify(key, &facts).await.expect("an answer");
-            tokio::task::yield_now().await;
-            records.push(verified.expect("admitted").record().clone());
-        }
-        Self { auth, keys, records }
+        cached
+    }
+
+    /// A copy of what the authenticator has cached, so that reading the one does not fetch the other.
+    ///
+    /// # Panics
+    ///
+    /// Where the key is not admitted.
+    pub async fn record(&self, key: &str) -> KeyRecord {
+        let facts = RequestFacts::new().with_address(CLIENT.into());
+        let verified = self.auth.verify(key, &facts).await.expect("an answer");
+        // On one thread, whoever polls for changes has a turn so.
+        tokio::task::yield_now().await;
+        verified.expect("admitted").record().clone()
     }
 }
 

@@ -2,6 +2,7 @@
 //! cache that is measured: as little as a database does that runs elsewhere.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -15,15 +16,40 @@ use keyauth_core::{
 pub(crate) struct Given {
     /// Without a key: it has a feed.
     empty: MemoryStore,
-    /// As JSON.
-    records: Mutex<HashMap<KeyDigest, Vec<u8>>>,
+    records: Mutex<Records>,
+}
+
+/// Records as JSON, one after the other in one piece of memory: many pieces would leave holes where
+/// they were, for what is measured to lie in, far from each other.
+#[derive(Debug, Default)]
+struct Records {
+    json: Vec<u8>,
+    at: HashMap<KeyDigest, Range<usize>>,
+}
+
+impl Records {
+    fn add(&mut self, digest: KeyDigest, record: &KeyRecord) {
+        let start = self.json.len();
+        serde_json::to_writer(&mut self.json, record).expect("a record is JSON");
+        self.at.insert(digest, start..self.json.len());
+    }
+
+    /// The record, once. With the last one goes the memory.
+    fn take(&mut self, digest: &KeyDigest) -> serde_json::Result<Option<KeyRecord>> {
+        let Some(range) = self.at.remove(digest) else { return Ok(None) };
+        let record = serde_json::from_slice(&self.json[range])?;
+        if self.at.is_empty() {
+            *self = Self::default();
+        }
+        Ok(Some(record))
+    }
 }
 
 impl Given {
     /// A store of so many new keys, and their texts.
     pub(crate) fn new(count: usize, new: impl Fn(usize) -> NewKey) -> (Self, Vec<String>) {
         let issuer = Issuer::new();
-        let (mut records, mut texts) = (HashMap::with_capacity(count), Vec::with_capacity(count));
+        let (mut records, mut texts) = (Records::default(), Vec::with_capacity(count));
         for number in 0..count {
             let draft = issuer.draft(new(number)).expect("a key");
             let record = KeyRecord {
@@ -39,8 +65,7 @@ impl Given {
                 memo: Memo::default(),
                 key: draft.key.clone(),
             };
-            let record = serde_json::to_vec(&record).expect("a record is JSON");
-            records.insert(draft.secret.digest, record);
+            records.add(draft.secret.digest, &record);
             texts.push(draft.into_issued().reveal().to_owned());
         }
         (Self { empty: MemoryStore::new(), records: Mutex::new(records) }, texts)
@@ -53,9 +78,8 @@ impl KeyLookup for Given {
     }
 
     async fn find(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, LookupError> {
-        let record = self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
-        let read = |json: Vec<u8>| serde_json::from_slice(&json).map(Arc::new);
-        record.map(read).transpose().map_err(LookupError::unavailable)
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(records.take(digest).map_err(LookupError::unavailable)?.map(Arc::new))
     }
 }
 

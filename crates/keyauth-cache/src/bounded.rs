@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use keyauth_core::KeyDigest;
-use papaya::{Compute, HashMap, Operation};
+use papaya::{Compute, HashMap, Operation, ResizeMode};
 
 use crate::lease::micros;
 use crate::observe;
@@ -15,6 +15,10 @@ use crate::sync::{Mutex, PoisonError};
 
 /// How many are passed over, since they were read, before one has to go that was read too.
 const MOST_CHANCES: usize = 64;
+
+/// How many places each change moves while the map grows. Reads look into both tables meanwhile,
+/// which is to be over soon; and this many are moved in less time than a load takes.
+const MOVED_AT_ONCE: usize = 1_024;
 
 /// Values by digest, as many as there is room for. Where there is none, one goes that was not read
 /// since it came or was passed over last (second chance, or CLOCK: Corbató 1968): a read leaves
@@ -39,7 +43,10 @@ impl<V: Send + Sync + 'static> Bounded<V> {
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
             // Seeded at random: whoever chooses keys does not choose where they come to lie.
-            map: HashMap::with_hasher(RandomState::default()),
+            map: HashMap::builder()
+                .hasher(RandomState::default())
+                .resize_mode(ResizeMode::Incremental(MOVED_AT_ONCE))
+                .build(),
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
             queue: Mutex::default(),
         }

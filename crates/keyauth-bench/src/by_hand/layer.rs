@@ -40,16 +40,9 @@ struct State {
 }
 
 impl ByHandLayer {
-    /// Knows these keys by their texts, and that others are unknown.
-    ///
-    /// # Panics
-    ///
-    /// Never.
+    /// Knows no key yet.
     #[must_use]
-    pub fn new<'k>(
-        known: impl Iterator<Item = (&'k str, KeyRecord)>,
-        unknown: impl Iterator<Item = &'k str>,
-    ) -> Self {
+    pub fn new() -> Self {
         let cache = || Cache::builder().max_capacity(2_000_000);
         let quota = Quota::per_minute(NonZeroU32::MAX).allow_burst(NonZeroU32::MAX);
         let state = State {
@@ -61,15 +54,22 @@ impl ByHandLayer {
             limiter: RateLimiter::keyed(quota),
             clock: SystemClock::new(),
         };
-        for (key, record) in known {
-            state.known.insert(Sha256::digest(key).into(), Arc::new(record));
-        }
-        for key in unknown {
-            state.unknown.insert(Sha256::digest(key).into(), ());
-        }
-        state.known.run_pending_tasks();
-        state.unknown.run_pending_tasks();
         Self(Arc::new(state))
+    }
+
+    /// Remembers a key's record, or that there is none, as when a request brought it for the first time.
+    pub fn remember(&self, key: &str, record: Option<KeyRecord>) {
+        let digest: KeyDigest = Sha256::digest(key).into();
+        match record {
+            Some(record) => self.0.known.insert(digest, Arc::new(record)),
+            None => self.0.unknown.insert(digest, ()),
+        }
+    }
+}
+
+impl Default for ByHandLayer {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

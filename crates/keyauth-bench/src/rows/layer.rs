@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use http::{Request, Response};
-use keyauth_core::{Authenticator, Issuer, NewKey};
+use keyauth_core::{Issuer, NewKey, RequestFacts};
 use keyauth_testkit::at_once;
 use keyauth_tower::KeyAuthLayer;
 use tower::service_fn;
@@ -48,32 +48,50 @@ fn cached(bench: &Bench, count: usize, new: fn(usize) -> NewKey) -> Cached {
     bench.block_on(Cached::new(count, new))
 }
 
-fn by_hand(cached: &mut Cached, unknown: &[String]) -> ByHandLayer {
-    let records = std::mem::take(&mut cached.records);
-    let known = cached.keys.iter().map(String::as_str).zip(records);
-    ByHandLayer::new(known, unknown.iter().map(String::as_str))
+/// Knows the same keys, filled one by one as the other was.
+fn by_hand(bench: &Bench, cached: &Cached) -> ByHandLayer {
+    let by_hand = ByHandLayer::new();
+    for key in &cached.keys {
+        by_hand.remember(key, Some(bench.runtime().block_on(cached.record(key))));
+    }
+    by_hand
 }
 
-pub(crate) fn hit(bench: &Bench) -> Result<Row, String> {
-    let mut cached = cached(bench, KEYS, typical);
-    let by_hand = by_hand(&mut cached, &[]);
+/// What ours and the baseline cost, each with requests with its own keys, beside the bare service.
+fn turns<A, B>(
+    bench: &Bench,
+    (mut ours, our_keys): (
+        impl Service<Request<()>, Response = Response<A>, Error = Infallible>,
+        &[String],
+    ),
+    (mut theirs, their_keys): (
+        impl Service<Request<()>, Response = Response<B>, Error = Infallible>,
+        &[String],
+    ),
+) -> Rounds<3> {
     let mut bare = service_fn(inner);
-    let mut ours = KeyAuthLayer::new(cached.auth.clone()).layer(service_fn(inner));
-    let mut theirs = by_hand.layer(service_fn(inner));
-    let [mut for_bare, mut for_ours, mut for_theirs] = [(); 3].map(|()| requests(&cached.keys));
+    let [mut for_bare, mut for_ours, mut for_theirs] =
+        [their_keys, our_keys, their_keys].map(requests);
     // Each key once by each.
-    for _ in 0..KEYS / BATCH + 1 {
+    for _ in 0..our_keys.len().max(their_keys.len()) / BATCH + 1 {
         time(bench, &mut ours, &mut for_ours);
         time(bench, &mut theirs, &mut for_theirs);
     }
-    let rounds = Rounds::run(
+    Rounds::run(
         bench.rounds(ROUNDS),
         [
             &mut || time(bench, &mut bare, &mut for_bare),
             &mut || time(bench, &mut ours, &mut for_ours),
             &mut || time(bench, &mut theirs, &mut for_theirs),
         ],
-    );
+    )
+}
+
+pub(crate) fn hit(bench: &Bench) -> Result<Row, String> {
+    let cached = cached(bench, KEYS, typical);
+    let theirs = by_hand(bench, &cached).layer(service_fn(inner));
+    let ours = KeyAuthLayer::new(cached.auth).layer(service_fn(inner));
+    let rounds = turns(bench, (ours, &cached.keys), (theirs, &cached.keys));
     let what = "what the layer with a local limit adds to a service, 100 000 cached keys; \
                 SHA-256, moka and governor by hand";
     Ok(Row::added(what, &rounds, Bound::AtMost(1.5)))
@@ -82,19 +100,9 @@ pub(crate) fn hit(bench: &Bench) -> Result<Row, String> {
 pub(crate) fn ruled(bench: &Bench) -> Result<Row, String> {
     const KEYS: usize = 1_000;
     let [plain, ruled] = [typical as fn(_) -> _, ruled_key].map(|new| cached(bench, KEYS, new));
-    let mut bare = service_fn(inner);
-    let [mut ours, mut baseline] = [&ruled, &plain]
-        .map(|cached| KeyAuthLayer::new(cached.auth.clone()).layer(service_fn(inner)));
-    let [mut for_bare, mut for_ours, mut for_baseline] =
-        [&plain, &ruled, &plain].map(|cached| requests(&cached.keys));
-    let rounds = Rounds::run(
-        bench.rounds(ROUNDS),
-        [
-            &mut || time(bench, &mut bare, &mut for_bare),
-            &mut || time(bench, &mut ours, &mut for_ours),
-            &mut || time(bench, &mut baseline, &mut for_baseline),
-        ],
-    );
+    let [ours, baseline] =
+        [ruled.auth, plain.auth].map(|auth| KeyAuthLayer::new(auth).layer(service_fn(inner)));
+    let rounds = turns(bench, (ours, &ruled.keys), (baseline, &plain.keys));
     let what = "the same with 16 limits and 1000 networks on each of 1000 keys; with one limit";
     Ok(Row::added(what, &rounds, Bound::AtMost(2.0)))
 }
@@ -153,36 +161,21 @@ fn keys(count: usize) -> Vec<String> {
 }
 
 fn refused(bench: &Bench, texts: &[String], what: &'static str) -> Result<Row, String> {
-    let mut cached = cached(bench, KEYS, typical);
-    let by_hand = by_hand(&mut cached, texts);
-    let auth: Authenticator = cached.auth.clone();
-    bench.block_on({
-        let (auth, texts) = (auth.clone(), texts.to_vec());
-        async move {
-            for text in texts {
-                let facts = keyauth_core::RequestFacts::new();
-                auth.verify(&text, &facts).await.expect("an answer").expect_err("unknown");
-            }
-        }
-    });
-    let mut bare = service_fn(inner);
-    let mut ours = KeyAuthLayer::new(auth).layer(service_fn(inner));
+    let cached = cached(bench, KEYS, typical);
+    let by_hand = by_hand(bench, &cached);
+    for text in texts {
+        let facts = RequestFacts::new();
+        let asked = bench.runtime().block_on(cached.auth.verify(text, &facts));
+        asked.expect("an answer").expect_err("unknown");
+        by_hand.remember(text, None);
+    }
+    let mut ours = KeyAuthLayer::new(cached.auth).layer(service_fn(inner));
     let mut theirs = by_hand.layer(service_fn(inner));
-    let [mut for_bare, mut for_ours, mut for_theirs] = [(); 3].map(|()| requests(texts));
-    let [of_ours, of_theirs] = [
-        at_once(ours.call(for_ours())).map(|r| r.status()),
-        at_once(theirs.call(for_theirs())).map(|r| r.status()),
-    ];
+    let mut request = requests(texts);
+    let of_ours = at_once(ours.call(request())).map(|response| response.status());
+    let of_theirs = at_once(theirs.call(request())).map(|response| response.status());
     assert_eq!(of_ours, of_theirs, "both refuse it");
-    let rounds = Rounds::run(
-        // They are forgotten after seconds.
-        bench.rounds(ROUNDS),
-        [
-            &mut || time(bench, &mut bare, &mut for_bare),
-            &mut || time(bench, &mut ours, &mut for_ours),
-            &mut || time(bench, &mut theirs, &mut for_theirs),
-        ],
-    );
+    let rounds = turns(bench, (ours, texts), (theirs, texts));
     Ok(Row::added(what, &rounds, Bound::AtMost(1.5)))
 }
 
@@ -191,18 +184,9 @@ pub(crate) fn tower_http(bench: &Bench) -> Result<Row, String> {
     let cached = cached(bench, 1, |_| NewKey::named("one"));
     #[expect(deprecated, reason = "too simple for a service, which is what it is compared for")]
     let theirs = ValidateRequestHeaderLayer::bearer(&cached.keys[0]);
-    let mut bare = service_fn(inner);
-    let mut ours = KeyAuthLayer::new(cached.auth.clone()).layer(service_fn(inner));
-    let mut theirs = theirs.layer(service_fn(inner));
-    let [mut for_bare, mut for_ours, mut for_theirs] = [(); 3].map(|()| requests(&cached.keys));
-    let rounds = Rounds::run(
-        bench.rounds(ROUNDS),
-        [
-            &mut || time(bench, &mut bare, &mut for_bare),
-            &mut || time(bench, &mut ours, &mut for_ours),
-            &mut || time(bench, &mut theirs, &mut for_theirs),
-        ],
-    );
+    let ours = KeyAuthLayer::new(cached.auth).layer(service_fn(inner));
+    let theirs = theirs.layer(service_fn(inner));
+    let rounds = turns(bench, (ours, &cached.keys), (theirs, &cached.keys));
     let what = "the layer with one key; tower_http's comparison of the header with one token";
     Ok(Row::added(what, &rounds, Bound::None))
 }

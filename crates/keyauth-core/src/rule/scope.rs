@@ -81,7 +81,7 @@ impl std::error::Error for InvalidScope {}
 /// The scopes of a key, sorted and without doubles.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Scope>")]
-pub struct Scopes(Arc<[Scope]>);
+pub struct Scopes(Box<[Scope]>);
 
 impl Scopes {
     /// Whether `scope` is among them.
