@@ -18,7 +18,7 @@ const MOST_CHANCES: usize = 64;
 
 /// How many places each change moves while the map grows. Reads look into both tables meanwhile,
 /// which is to be over soon; and this many are moved in less time than a load takes.
-const MOVED_AT_ONCE: usize = 1_024;
+const MOVED_AT_ONCE: usize = 256;
 
 /// Values by digest, as many as there is room for. Where there is none, one goes that was not read
 /// since it came or was passed over last (second chance, or CLOCK: Corbató 1968): a read leaves
@@ -78,14 +78,20 @@ impl<V: Send + Sync + 'static> Bounded<V> {
     ) -> bool {
         let ends_at = micros(now.saturating_add(jittered(lifetime, &digest)));
         let lives = |slot: &Slot<V>| micros(now) < slot.ends_at;
+        let new = |value| Slot { value, ends_at, was_read: AtomicBool::new(false) };
         let map = self.map.pin();
+        // `compute` alone would do, but nothing moves to a greater table by it.
+        if !map.contains_key(&digest) {
+            let Made::New(value) = make(None) else { return false };
+            if map.try_insert(digest, new(value)).is_ok() {
+                self.make_room(digest, now);
+                return true;
+            }
+        }
         let done = map.compute(digest, |there| {
             let there = there.map(|(_, slot)| slot).filter(|slot| lives(slot));
             match make(there.map(|slot| &slot.value)) {
-                Made::New(value) => {
-                    let was_read = AtomicBool::new(false);
-                    Operation::Insert(Slot { value, ends_at, was_read })
-                }
+                Made::New(value) => Operation::Insert(new(value)),
                 Made::Kept => Operation::Abort(true),
                 Made::Nothing => Operation::Abort(false),
             }
