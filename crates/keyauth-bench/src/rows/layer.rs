@@ -1,7 +1,7 @@
 //! The layer, in one process, where all it needs is at hand.
 
 use std::convert::Infallible;
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -26,16 +26,16 @@ const KEYS: usize = 100_000;
 const BATCH: usize = 1_024;
 const ROUNDS: usize = 400;
 
-/// What one call costs, of a batch of requests that were made before.
-fn time<S, R>(
-    bench: &Bench,
-    service: &mut S,
-    requests: &mut impl FnMut() -> Request<()>,
-) -> Duration
+/// Requests that are made before they are timed.
+fn batch(requests: &mut impl FnMut() -> Request<()>) -> Vec<Request<()>> {
+    (0..BATCH).map(|_| requests()).collect()
+}
+
+/// What one call costs, of a batch.
+fn time<S, R>(bench: &Bench, service: &mut S, batch: Vec<Request<()>>) -> Duration
 where
     S: Service<Request<()>, Response = Response<R>, Error = Infallible>,
 {
-    let batch: Vec<_> = (0..BATCH).map(|_| requests()).collect();
     let all = bench.time(|| {
         for request in batch {
             drop(at_once(service.call(request)));
@@ -74,15 +74,15 @@ fn turns<A, B>(
         [their_keys, our_keys, their_keys].map(requests);
     // Each key once by each.
     for _ in 0..our_keys.len().max(their_keys.len()) / BATCH + 1 {
-        time(bench, &mut ours, &mut for_ours);
-        time(bench, &mut theirs, &mut for_theirs);
+        time(bench, &mut ours, batch(&mut for_ours));
+        time(bench, &mut theirs, batch(&mut for_theirs));
     }
     Rounds::run(
         bench.rounds(ROUNDS),
         [
-            &mut || time(bench, &mut bare, &mut for_bare),
-            &mut || time(bench, &mut ours, &mut for_ours),
-            &mut || time(bench, &mut theirs, &mut for_theirs),
+            &mut || time(bench, &mut bare, batch(&mut for_bare)),
+            &mut || time(bench, &mut ours, batch(&mut for_ours)),
+            &mut || time(bench, &mut theirs, batch(&mut for_theirs)),
         ],
     )
 }
@@ -109,34 +109,36 @@ pub(crate) fn ruled(bench: &Bench) -> Result<Row, String> {
 
 /// Two threads at once beside one alone, which do the same with what they share.
 pub(crate) fn two_threads(bench: &Bench) -> Result<Row, String> {
+    const BATCHES: usize = 32;
     let cached = cached(bench, KEYS, typical);
-    let layer = KeyAuthLayer::new(cached.auth.clone());
-    let threads = |count: usize| {
+    let layer = KeyAuthLayer::new(cached.auth);
+    let callers = [0, KEYS / 2].map(|from| {
+        let requests = requests(&[&cached.keys[from..], &cached.keys[..from]].concat());
+        (layer.layer(service_fn(inner)), requests)
+    });
+    let callers = Mutex::new(callers);
+    let calls = |count: usize| {
+        let mut callers = callers.lock().unwrap_or_else(PoisonError::into_inner);
         let start = Barrier::new(count);
-        let times: Vec<_> = thread::scope(|scope| {
-            let run = |number: usize| {
-                let (layer, cached, start) = (&layer, &cached, &start);
-                scope.spawn(move || {
-                    let from = KEYS / 2 * number;
-                    let mut requests =
-                        requests(&[&cached.keys[from..], &cached.keys[..from]].concat());
-                    let mut service = layer.layer(service_fn(inner));
-                    let batch: Vec<_> = (0..KEYS / 2).map(|_| requests()).collect();
-                    start.wait();
-                    bench.time(|| {
-                        for request in batch {
-                            drop(at_once(service.call(request)));
-                        }
-                    })
+        let times: Vec<Duration> = thread::scope(|scope| {
+            let callers = callers.iter_mut().take(count);
+            let running: Vec<_> = callers
+                .map(|(service, requests)| {
+                    let one = || {
+                        let batch = batch(requests);
+                        // All begin each batch together.
+                        start.wait();
+                        time(bench, service, batch)
+                    };
+                    scope.spawn(|| std::iter::repeat_with(one).take(BATCHES).sum())
                 })
-            };
-            let running: Vec<_> = (0..count).map(run).collect();
+                .collect();
             running.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
         let longest = times.into_iter().max().expect("a thread");
-        longest / u32::try_from(count * KEYS / 2).expect("a count")
+        longest / u32::try_from(count * BATCHES).expect("a count")
     };
-    let rounds = Rounds::run(bench.rounds(24), [&mut || threads(2), &mut || threads(1)]);
+    let rounds = Rounds::run(bench.rounds(48), [&mut || calls(2), &mut || calls(1)]);
     let what = "requests a second by two threads; by one";
     Ok(Row::of(what, &rounds, Bound::AtLeast(1.8)))
 }

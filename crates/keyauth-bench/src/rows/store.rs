@@ -27,9 +27,13 @@ pub(crate) fn postgres(bench: &Bench) -> Result<Row, String> {
     let rounds = bench.rounds(ROUNDS);
     let (database, store, keys, pool) = bench.block_on(async move {
         let database = PostgresDatabase::create().await;
-        let store = PostgresStore::connect(database.url()).await.expect("a server");
+        let connect = || PostgresStore::connect(database.url());
+        let store = connect().await.expect("a server");
         store.migrate().await.expect("a schema");
         let keys = issue(&store, (rounds + 1) * CALLS).await;
+        // Another, which like the one by hand has no more connections than it needs: with many, each
+        // lookup would wake another server process.
+        let store = connect().await.expect("a server");
         let pool = PgPoolOptions::new().max_connections(20).connect(database.url()).await;
         (database, store, keys, pool.expect("a server"))
     });

@@ -15,22 +15,30 @@ const KEPT: usize = 21;
 /// whole. So whatever stretch of one window's length is looked at, the last call let through in
 /// it was compared with all the others in it: never more than the limit. A place is free again
 /// one window after it was taken, and at most one part later.
+///
+/// What most calls need is together at its beginning: they come before the newest part ends, and
+/// need neither the others nor a division.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Rolling {
-    window: Duration,
-    /// Of a part, in nanoseconds; rounded up, so that all parts together are no shorter.
-    width: u64,
-    newest: u64,
-    /// When the newest part ends: most calls come before that, and need no division.
+    /// When the newest part ends.
     ends_at: u64,
     total: u64,
+    /// What came in the newest part.
+    latest: u64,
+    newest: u64,
+    /// Of a part, in nanoseconds; rounded up, so that all parts together are no shorter.
+    width: u64,
+    window: Duration,
+    /// What came in each part, but for the newest.
     counts: [u64; KEPT],
 }
 
 impl Rolling {
     pub(crate) fn new(window: Duration) -> Self {
         let width = nanos(window).div_ceil(PARTS).max(1);
-        Self { window, width, newest: 0, ends_at: width, total: 0, counts: [0; KEPT] }
+        let counts = [0; KEPT];
+        Self { ends_at: width, total: 0, latest: 0, newest: 0, width, window, counts }
     }
 
     pub(crate) const fn window(&self) -> Duration {
@@ -43,6 +51,7 @@ impl Rolling {
             return;
         }
         let current = now / self.width;
+        *self.count(self.newest) = std::mem::take(&mut self.latest);
         if current - self.newest > PARTS {
             self.counts = [0; KEPT];
             self.total = 0;
@@ -70,7 +79,7 @@ impl Rolling {
     /// Counts a call that [fits](Self::fits).
     pub(crate) fn add(&mut self, cost: u64) {
         self.total += cost;
-        *self.count(self.newest) += cost;
+        self.latest += cost;
     }
 
     pub(crate) fn is_idle(&mut self, now: u64) -> bool {
@@ -97,6 +106,7 @@ impl Rolling {
 
     /// When so much of what is counted will have left the window, or all of it.
     fn until_free(&mut self, now: u64, wanted: u64) -> Duration {
+        *self.count(self.newest) = self.latest;
         let mut freed = 0;
         let mut last = None;
         for part in self.newest.saturating_sub(PARTS)..=self.newest {
