@@ -1,4 +1,5 @@
-//! Events as they lie in a spool: a length, a checksum, and JSON, which later versions read too.
+//! Events as they lie in a spool: a length, a checksum, and MessagePack with the names of fields, which
+//! later versions read too.
 
 use keyauth_core::UsageEvent;
 
@@ -19,16 +20,28 @@ pub(crate) enum End {
 /// read.
 #[must_use]
 pub(crate) fn append(buffer: &mut Vec<u8>, event: &UsageEvent) -> bool {
-    let payload = serde_json::to_vec(event).unwrap_or_default();
-    let Some(len) =
-        u32::try_from(payload.len()).ok().filter(|_| (1..=MOST).contains(&payload.len()))
+    let start = buffer.len();
+    buffer.extend([0; HEAD]);
+    let written = rmp_serde::encode::write_named(buffer, event).is_ok();
+    let Some((head, payload)) =
+        buffer.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut())
     else {
         return false;
     };
-    buffer.extend(len.to_le_bytes());
-    buffer.extend(crc32fast::hash(&payload).to_le_bytes());
-    buffer.extend(payload);
+    if !written || payload.len() > MOST {
+        buffer.truncate(start);
+        return false;
+    }
+    *head = head_of(payload);
     true
+}
+
+/// What stands before a payload that is short enough.
+fn head_of(payload: &[u8]) -> [u8; HEAD] {
+    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let [a, b, c, d] = len.to_le_bytes();
+    let [e, f, g, h] = crc32fast::hash(payload).to_le_bytes();
+    [a, b, c, d, e, f, g, h]
 }
 
 /// Reads events, up to the first that is not intact.
@@ -43,12 +56,12 @@ pub(crate) fn read(mut bytes: &[u8]) -> (Vec<UsageEvent>, End) {
 }
 
 fn read_one(bytes: &[u8]) -> Option<(UsageEvent, &[u8])> {
-    let (head, rest) = bytes.split_at_checked(HEAD)?;
-    let (len, sum) = head.split_at_checked(HEAD / 2)?;
-    let len = usize::try_from(u32::from_le_bytes(len.try_into().ok()?)).ok()?;
+    let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
+    let [a, b, c, d, ..] = *head;
+    let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
     let (payload, rest) = rest.split_at_checked(len).filter(|_| len <= MOST)?;
-    let intact = crc32fast::hash(payload) == u32::from_le_bytes(sum.try_into().ok()?);
-    let event = serde_json::from_slice(payload).ok().filter(|_| intact)?;
+    let intact = head_of(payload) == *head;
+    let event = rmp_serde::from_slice(payload).ok().filter(|_| intact)?;
     Some((event, rest))
 }
 
