@@ -23,9 +23,21 @@ doc:
 bench *arguments:
     cargo run --release -p keyauth-bench -- {{arguments}}
 
-# Makes the ten million keys for one row of it, which takes long, and keeps them.
+# Makes up to ten million keys for one row of it, which takes long, and keeps them.
 bench-data:
     cargo run --release -p keyauth-bench -- --make-data
+
+# Measures how figures grow, and draws the plots of docs/performance.md.
+growth:
+    cargo run --release -p keyauth-bench -- --growth docs/performance
+
+# Counts the instructions of a request, with valgrind, against a bound on each.
+instructions:
+    cargo bench -p keyauth-tower --bench instructions
+
+# Prints what a cached key takes of memory.
+memory:
+    cargo bench -p keyauth-bench --bench memory
 
 # Prints the figures of the cache and its feed at full size; a few minutes.
 figures:

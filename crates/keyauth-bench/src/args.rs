@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
@@ -19,6 +21,9 @@ pub(crate) struct Args {
     /// Makes ten million keys in PostgreSQL and measures nothing; they are kept.
     #[arg(long)]
     pub(crate) make_data: bool,
+    /// Measures how figures grow with what there is, and draws them into a folder, instead of the rows.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) growth: Option<PathBuf>,
 }
 
 impl Args {

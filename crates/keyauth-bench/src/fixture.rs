@@ -89,13 +89,18 @@ pub fn typical(number: usize) -> NewKey {
         .limit(Limit::per_minute(PLENTY))
 }
 
+/// The same with so many limits.
+#[must_use]
+pub fn with_limits(number: usize, limits: usize) -> NewKey {
+    (1..limits).fold(typical(number), |new, limit| {
+        new.limit(Limit::per_minute(PLENTY).named(format!("limit-{limit}")))
+    })
+}
+
 /// The same with sixteen limits and a thousand networks that it may be used from.
 #[must_use]
 pub fn ruled(number: usize) -> NewKey {
-    let mut new = typical(number);
-    for limit in 1..16 {
-        new = new.limit(Limit::per_minute(PLENTY).named(format!("limit-{limit}")));
-    }
+    let mut new = with_limits(number, 16);
     for network in 0..1_000 {
         // Every other address, so that no two merge.
         let address = network * 2 + 1;

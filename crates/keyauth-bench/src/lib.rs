@@ -17,6 +17,8 @@ mod client;
 mod data;
 pub mod fixture;
 mod given;
+mod growth;
+mod plot;
 mod report;
 mod rounds;
 mod rows;
@@ -38,7 +40,11 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let bench = Bench::new(args.quick);
     if args.make_data {
-        bench.block_on(data::Kept::make(&[data::FEW, data::MANY]));
+        bench.block_on(data::Kept::make());
+        return ExitCode::SUCCESS;
+    }
+    if let Some(folder) = args.growth {
+        growth::measure(&bench, &folder);
         return ExitCode::SUCCESS;
     }
     let mut report = Report::default();

@@ -49,16 +49,17 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Of two things, ours first: a time by a time.
-    pub(crate) fn of(what: &'static str, rounds: &Rounds<2>, bound: Bound) -> Self {
+    /// Of two things, ours first and the other last: a time by a time.
+    pub(crate) fn of<const N: usize>(what: &'static str, rounds: &Rounds<N>, bound: Bound) -> Self {
+        let (ours, baseline) = (|times: [f64; N]| times[0], |times: [f64; N]| times[N - 1]);
         Self {
             what: what.to_owned(),
-            ours: rounds.median(|[ours, _]| ours),
-            baseline: rounds.median(|[_, baseline]| baseline),
-            ratio: rounds.median(|[ours, baseline]| match bound {
+            ours: rounds.median(ours),
+            baseline: rounds.median(baseline),
+            ratio: rounds.median(|times| match bound {
                 // At least so fast: a rate by a rate.
-                Bound::AtLeast(_) => baseline / ours,
-                Bound::AtMost(_) | Bound::None => ours / baseline,
+                Bound::AtLeast(_) => baseline(times) / ours(times),
+                Bound::AtMost(_) | Bound::None => ours(times) / baseline(times),
             }),
             bound,
         }

@@ -11,7 +11,6 @@ use futures_util::future::Either;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
 use keyauth_core::{Clock, KeyId, KeyRecord, KeyStatus, SystemClock};
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
@@ -101,7 +100,7 @@ fn bearer<B>(request: &Request<B>) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
 }
 
-fn refusal(status: StatusCode) -> Response<Full<Bytes>> {
+fn refusal<B: From<Bytes>>(status: StatusCode) -> Response<B> {
     let body = match status {
         StatusCode::UNAUTHORIZED => {
             r#"{"status":401,"title":"Unauthorized","detail":"The API key is not valid."}"#
@@ -109,7 +108,7 @@ fn refusal(status: StatusCode) -> Response<Full<Bytes>> {
         StatusCode::TOO_MANY_REQUESTS => r#"{"status":429,"title":"Too Many Requests"}"#,
         _ => r#"{"status":503,"title":"Service Unavailable"}"#,
     };
-    let mut response = Response::new(Full::from(Bytes::from_static(body.as_bytes())));
+    let mut response = Response::new(B::from(Bytes::from_static(body.as_bytes())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -141,9 +140,10 @@ pub struct ByHand<S> {
     state: Arc<State>,
 }
 
-impl<S, B> Service<Request<B>> for ByHand<S>
+impl<S, B, ResB> Service<Request<B>> for ByHand<S>
 where
-    S: Service<Request<B>, Response = Response<Full<Bytes>>>,
+    S: Service<Request<B>, Response = Response<ResB>>,
+    ResB: From<Bytes>,
 {
     type Response = S::Response;
     type Error = S::Error;

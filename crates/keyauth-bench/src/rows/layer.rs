@@ -44,12 +44,12 @@ where
     all / u32::try_from(BATCH).expect("a count")
 }
 
-fn cached(bench: &Bench, count: usize, new: fn(usize) -> NewKey) -> Cached {
+fn cached(bench: &Bench, count: usize, new: impl Fn(usize) -> NewKey + Send + 'static) -> Cached {
     bench.block_on(Cached::new(count, new))
 }
 
 /// Knows the same keys, filled one by one as the other was.
-fn by_hand(bench: &Bench, cached: &Cached) -> ByHandLayer {
+pub(super) fn by_hand(bench: &Bench, cached: &Cached) -> ByHandLayer {
     let by_hand = ByHandLayer::new();
     for key in &cached.keys {
         by_hand.remember(key, Some(bench.runtime().block_on(cached.record(key))));
@@ -88,21 +88,34 @@ fn turns<A, B>(
 }
 
 pub(crate) fn hit(bench: &Bench) -> Result<Row, String> {
-    let cached = cached(bench, KEYS, typical);
-    let theirs = by_hand(bench, &cached).layer(service_fn(inner));
-    let ours = KeyAuthLayer::new(cached.auth).layer(service_fn(inner));
-    let rounds = turns(bench, (ours, &cached.keys), (theirs, &cached.keys));
+    let rounds = hits(bench, KEYS);
     let what = "what the layer with a local limit adds to a service, 100 000 cached keys; \
                 SHA-256, moka and governor by hand";
     Ok(Row::added(what, &rounds, Bound::AtMost(1.5)))
 }
 
-pub(crate) fn ruled(bench: &Bench) -> Result<Row, String> {
+/// The bare service, the layer, and the same by hand.
+pub(crate) fn hits(bench: &Bench, count: usize) -> Rounds<3> {
+    let cached = cached(bench, count, typical);
+    let theirs = by_hand(bench, &cached).layer(service_fn(inner));
+    let ours = KeyAuthLayer::new(cached.auth).layer(service_fn(inner));
+    turns(bench, (ours, &cached.keys), (theirs, &cached.keys))
+}
+
+/// The bare service, the layer with keys of one kind, and the layer with plain ones.
+pub(crate) fn beside_plain(
+    bench: &Bench,
+    new: impl Fn(usize) -> NewKey + Send + 'static,
+) -> Rounds<3> {
     const KEYS: usize = 1_000;
-    let [plain, ruled] = [typical as fn(_) -> _, ruled_key].map(|new| cached(bench, KEYS, new));
+    let (those, plain) = (cached(bench, KEYS, new), cached(bench, KEYS, typical));
     let [ours, baseline] =
-        [ruled.auth, plain.auth].map(|auth| KeyAuthLayer::new(auth).layer(service_fn(inner)));
-    let rounds = turns(bench, (ours, &ruled.keys), (baseline, &plain.keys));
+        [those.auth, plain.auth].map(|auth| KeyAuthLayer::new(auth).layer(service_fn(inner)));
+    turns(bench, (ours, &those.keys), (baseline, &plain.keys))
+}
+
+pub(crate) fn ruled(bench: &Bench) -> Result<Row, String> {
+    let rounds = beside_plain(bench, ruled_key);
     let what = "the same with 16 limits and 1000 networks on each of 1000 keys; with one limit";
     Ok(Row::added(what, &rounds, Bound::AtMost(2.0)))
 }

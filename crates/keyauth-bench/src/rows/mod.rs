@@ -1,11 +1,11 @@
 //! What is compared, by its name.
 
-mod layer;
+pub(crate) mod layer;
 mod limits;
 mod money;
-mod server;
+pub(crate) mod server;
 mod shared_cache;
-mod store;
+pub(crate) mod store;
 
 use crate::bench::Bench;
 use crate::report::Row;

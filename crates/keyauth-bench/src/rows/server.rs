@@ -13,12 +13,14 @@ use keyauth_sqlite::SqliteStore;
 use keyauth_tower::KeyAuthLayer;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tower::layer::util::Identity;
 
 use crate::bench::Bench;
 use crate::client::Connections;
 use crate::fixture::{Cached, typical};
 use crate::report::{Bound, Row};
 use crate::rounds::Rounds;
+use crate::rows::layer::by_hand;
 
 const CONNECTIONS: usize = 64;
 const REQUESTS: usize = 20_000;
@@ -45,21 +47,33 @@ fn request(path: &str, key: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\r\n").into()
 }
 
-pub(crate) fn axum(bench: &Bench) -> Result<Row, String> {
+/// What a request takes of an axum server on one thread: with the layer, with one that does
+/// nothing, with the one by hand, and with none.
+pub(crate) fn layered(bench: &Bench, connections: usize, rounds: usize) -> Rounds<4> {
     let cached = bench.block_on(Cached::new(KEYS, typical));
+    let by_hand = by_hand(bench, &cached);
     let app = || Router::new().route("/", get(async || "hello"));
-    let with = serve("with", app().layer(KeyAuthLayer::new(cached.auth.clone())));
-    let without = serve("without", app());
     let requests: Arc<[_]> = cached.keys.iter().map(|key| request("/", key)).collect();
-    let [mut ours, mut baseline] =
-        [with, without].map(|address| Connections::open(address, CONNECTIONS, &requests));
-    let rounds = Rounds::run(
-        bench.rounds(24),
-        [&mut || ours.send(REQUESTS), &mut || baseline.send(REQUESTS)],
-    );
+    let servers = [
+        serve("with", app().layer(KeyAuthLayer::new(cached.auth))),
+        serve("nothing", app().layer(Identity::new())),
+        serve("by hand", app().layer(by_hand)),
+        serve("without", app()),
+    ];
+    let mut servers = servers.map(|address| Connections::open(address, connections, &requests));
+    let [a, b, c, d] = servers.each_mut().map(|those| move || those.send(REQUESTS));
+    let (mut a, mut b, mut c, mut d) = (a, b, c, d);
+    Rounds::run(rounds, [&mut a, &mut b, &mut c, &mut d])
+}
+
+pub(crate) fn axum(bench: &Bench) -> Result<Row, String> {
+    let rounds = layered(bench, CONNECTIONS, bench.rounds(24));
     let what = "requests a second of an axum server on one thread with the layer, 1000 keys, 64 \
                 connections; without";
-    Ok(Row::of(what, &rounds, Bound::AtLeast(0.95)))
+    let row = Row::of(what, &rounds, Bound::AtLeast(0.95));
+    let [nothing, by_hand] = [1, 2].map(|at| rounds.median(|times| times[3] / times[at]));
+    let others = format!("with a layer that does nothing {nothing:.2}, by hand {by_hand:.2}");
+    Ok(row.note(&others))
 }
 
 /// `keyauth serve` on one thread, as proxies ask it.

@@ -145,12 +145,10 @@ where
     Row::of(what, &rounds, Bound::AtMost(1.3))
 }
 
-/// Ten million keys beside ten thousand.
-pub(crate) fn growth(bench: &Bench) -> Result<Row, String> {
-    let Some(data) = bench.block_on(data::Kept::open()) else {
-        return Err("the ten million keys are made by `just bench-data`".to_owned());
-    };
-    let [many, few] = [data::MANY, data::FEW].map(|count| {
+/// Misses at so many keys as there are in each of the databases, the most first.
+pub(crate) fn misses(bench: &Bench) -> Option<Rounds<4>> {
+    let data = bench.block_on(data::Kept::open())?;
+    let mut misses = data::COUNTS.map(|count| {
         let url = data.url(count);
         let lookup = bench.block_on(async move {
             let store = PostgresStore::connect(&url).await.expect("a server");
@@ -176,8 +174,14 @@ pub(crate) fn growth(bench: &Bench) -> Result<Row, String> {
             })
         }
     });
-    let (mut many, mut few) = (many, few);
-    let rounds = Rounds::run(bench.rounds(ROUNDS), [&mut many, &mut few]);
+    let [few, some, more, many] = &mut misses;
+    Some(Rounds::run(bench.rounds(ROUNDS), [many, more, some, few]))
+}
+
+/// Ten million keys beside ten thousand.
+pub(crate) fn growth(bench: &Bench) -> Result<Row, String> {
+    let missing = "the ten million keys are made by `just bench-data`";
+    let rounds = misses(bench).ok_or(missing)?;
     let what = "a miss at 10 000 000 keys in PostgreSQL; at 10 000";
     Ok(Row::of(what, &rounds, Bound::AtMost(1.3)))
 }
