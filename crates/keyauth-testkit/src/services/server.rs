@@ -277,7 +277,10 @@ fn free_ports() -> (u16, u16) {
 impl Drop for PostgresServer {
     fn drop(&mut self) {
         let _ = match &self.place {
-            Place::Container(container) if self.kept => run("docker", &["stop", container]),
+            Place::Container(container) if self.kept => {
+                // Time to write what is not on the disk yet, which would have to be replayed.
+                run("docker", &["stop", "--time", "300", container])
+            }
             Place::Folder(folder) if self.kept => {
                 local::postgres(folder, "stop").map(|()| String::new())
             }
