@@ -204,6 +204,7 @@ impl Limited {
 
     /// The limits that apply.
     #[must_use]
+    #[inline]
     pub fn limits(&self) -> &[AppliedLimit] {
         match self {
             Self::Key(record) => &record.limits,
@@ -213,6 +214,7 @@ impl Limited {
 
     /// Whose use one of its limits counts, as seen from it: one subject alone stands for itself.
     #[must_use]
+    #[inline]
     pub const fn counted(&self, applied: &AppliedLimit) -> Counted {
         match self {
             Self::Key(_) => applied.counted,

@@ -16,33 +16,45 @@ const KEPT: usize = 21;
 /// it was compared with all the others in it: never more than the limit. A place is free again
 /// one window after it was taken, and at most one part later.
 ///
-/// What most calls need is together at its beginning: they come before the newest part ends, and
-/// need neither the others nor a division.
+/// Most calls come before the newest part ends, and need nothing of the others. So those are
+/// elsewhere, and the counts of a call with many limits lie close together.
 #[derive(Clone, Debug)]
-#[repr(C)]
 pub(crate) struct Rolling {
     /// When the newest part ends.
     ends_at: u64,
     total: u64,
     /// What came in the newest part.
     latest: u64,
-    newest: u64,
+    parts: Box<Parts>,
+}
+
+#[derive(Clone, Debug)]
+struct Parts {
+    window: Duration,
     /// Of a part, in nanoseconds; rounded up, so that all parts together are no shorter.
     width: u64,
-    window: Duration,
+    newest: u64,
     /// What came in each part, but for the newest.
     counts: [u64; KEPT],
+}
+
+impl Parts {
+    fn count(&mut self, part: u64) -> &mut u64 {
+        let at = usize::try_from(part % (PARTS + 1)).unwrap_or_default();
+        #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
+        &mut self.counts[at]
+    }
 }
 
 impl Rolling {
     pub(crate) fn new(window: Duration) -> Self {
         let width = nanos(window).div_ceil(PARTS).max(1);
-        let counts = [0; KEPT];
-        Self { ends_at: width, total: 0, latest: 0, newest: 0, width, window, counts }
+        let parts = Box::new(Parts { window, width, newest: 0, counts: [0; KEPT] });
+        Self { ends_at: width, total: 0, latest: 0, parts }
     }
 
     pub(crate) const fn window(&self) -> Duration {
-        self.window
+        self.parts.window
     }
 
     /// Forgets what has left the window. Time does not go back.
@@ -50,25 +62,19 @@ impl Rolling {
         if now < self.ends_at {
             return;
         }
-        let current = now / self.width;
-        *self.count(self.newest) = std::mem::take(&mut self.latest);
-        if current - self.newest > PARTS {
-            self.counts = [0; KEPT];
+        let parts = &mut *self.parts;
+        let current = now / parts.width;
+        *parts.count(parts.newest) = std::mem::take(&mut self.latest);
+        if current - parts.newest > PARTS {
+            parts.counts = [0; KEPT];
             self.total = 0;
         } else {
-            for part in self.newest + 1..=current {
-                let count = std::mem::take(self.count(part));
-                self.total -= count;
+            for part in parts.newest + 1..=current {
+                self.total -= std::mem::take(parts.count(part));
             }
         }
-        self.newest = current;
-        self.ends_at = (current + 1).saturating_mul(self.width);
-    }
-
-    fn count(&mut self, part: u64) -> &mut u64 {
-        let at = usize::try_from(part % (PARTS + 1)).unwrap_or_default();
-        #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
-        &mut self.counts[at]
+        parts.newest = current;
+        self.ends_at = (current + 1).saturating_mul(parts.width);
     }
 
     pub(crate) fn fits(&mut self, now: u64, limit: u64, cost: u64) -> bool {
@@ -106,17 +112,18 @@ impl Rolling {
 
     /// When so much of what is counted will have left the window, or all of it.
     fn until_free(&mut self, now: u64, wanted: u64) -> Duration {
-        *self.count(self.newest) = self.latest;
+        let parts = &mut *self.parts;
+        *parts.count(parts.newest) = self.latest;
         let mut freed = 0;
         let mut last = None;
-        for part in self.newest.saturating_sub(PARTS)..=self.newest {
-            let count = *self.count(part);
+        for part in parts.newest.saturating_sub(PARTS)..=parts.newest {
+            let count = *parts.count(part);
             if count > 0 && freed < wanted {
                 freed += count;
                 last = Some(part);
             }
         }
-        let end = last.map(|part| (part + PARTS + 1).saturating_mul(self.width));
+        let end = last.map(|part| (part + PARTS + 1).saturating_mul(parts.width));
         Duration::from_nanos(end.map_or(0, |end| end.saturating_sub(now)))
     }
 }

@@ -1,21 +1,33 @@
 //! One count: of one subject, for the limit of one name.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
-use keyauth_core::{Limit, LimitCount, LimitUnit, LimitWindow, Timestamp};
+use keyauth_core::{Clock, Limit, LimitCount, LimitUnit, LimitWindow, Timestamp};
 
-use crate::algorithm::{Calendar, Pace, Rolling, Room, Smooth, Standing, Unit};
+use crate::algorithm::{Calendar, Pace, Rolling, Room, Smooth, Standing, Unit, nanos};
 use crate::answer::SOON;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The present, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
+#[derive(Debug)]
+pub(super) struct Now<'a> {
+    clock: &'a dyn Clock,
     /// Nanoseconds of uptime, for windows of some length.
     pub(super) uptime: u64,
-    /// The time of day, for calendars.
-    pub(super) wall: Timestamp,
+    wall: OnceCell<Timestamp>,
+}
+
+impl<'a> Now<'a> {
+    pub(super) fn by(clock: &'a dyn Clock) -> Self {
+        Self { clock, uptime: nanos(clock.uptime()), wall: OnceCell::new() }
+    }
+
+    /// The time of day, for calendars; read once, and not where there are none.
+    fn wall(&self) -> Timestamp {
+        *self.wall.get_or_init(|| self.clock.now())
+    }
 }
 
 /// What is asked of a count.
@@ -25,7 +37,7 @@ pub(super) struct Asked<'a> {
     /// What part of the limit is ours: one in so many.
     pub(super) share: u64,
     pub(super) cost: u64,
-    pub(super) now: Now,
+    pub(super) now: &'a Now<'a>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,8 +69,8 @@ impl Drop for Slot {
 }
 
 impl Counter {
-    pub(super) fn new(limit: &Limit, now: Now) -> Self {
-        let calendar = |unit| Kind::Calendar(Calendar::new(unit, limit.zone.clone(), now.wall));
+    pub(super) fn new(limit: &Limit, now: &Now<'_>) -> Self {
+        let calendar = |unit| Kind::Calendar(Calendar::new(unit, limit.zone.clone(), now.wall()));
         let kind = match limit.window {
             LimitWindow::Rolling(window) => Kind::Rolling(Rolling::new(window)),
             LimitWindow::Smooth { .. } => Kind::Smooth(Smooth::default()),
@@ -88,18 +100,20 @@ impl Counter {
         same_kind && self.unit == limit.unit && *self.name == *limit.name
     }
 
+    #[inline]
     pub(super) fn fits(&mut self, asked: &Asked<'_>) -> bool {
         let (count, cost, now) = (asked.count(), asked.units(), asked.now);
         match &mut self.kind {
             Kind::Rolling(rolling) => rolling.fits(now.uptime, count, cost),
             Kind::Smooth(smooth) => smooth.fits(now.uptime, &asked.pace(), cost),
-            Kind::Calendar(calendar) => calendar.fits(now.wall, count, cost),
+            Kind::Calendar(calendar) => calendar.fits(now.wall(), count, cost),
             Kind::AtOnce(under_way) => under_way.load(Ordering::Relaxed) < count,
             Kind::Unknown => false,
         }
     }
 
     /// Counts a call that fits.
+    #[inline]
     pub(super) fn add(&mut self, asked: &Asked<'_>) -> Option<Slot> {
         let cost = asked.units();
         match &mut self.kind {
@@ -120,7 +134,7 @@ impl Counter {
         match &mut self.kind {
             Kind::Rolling(rolling) => rolling.standing(now.uptime, count, cost),
             Kind::Smooth(smooth) => smooth.standing(now.uptime, &asked.pace(), cost),
-            Kind::Calendar(calendar) => calendar.standing(now.wall, count, cost),
+            Kind::Calendar(calendar) => calendar.standing(now.wall(), count, cost),
             Kind::AtOnce(under_way) => {
                 let used = under_way.load(Ordering::Relaxed);
                 let room = if used < count { Room::Now } else { Room::After(SOON) };
@@ -136,11 +150,11 @@ impl Counter {
     }
 
     /// Whether nothing would change if it were forgotten.
-    pub(super) fn is_idle(&mut self, now: Now) -> bool {
+    pub(super) fn is_idle(&mut self, now: &Now<'_>) -> bool {
         match &mut self.kind {
             Kind::Rolling(rolling) => rolling.is_idle(now.uptime),
             Kind::Smooth(smooth) => smooth.is_idle(now.uptime),
-            Kind::Calendar(calendar) => calendar.is_idle(now.wall),
+            Kind::Calendar(calendar) => calendar.is_idle(now.wall()),
             Kind::AtOnce(under_way) => under_way.load(Ordering::Relaxed) == 0,
             Kind::Unknown => true,
         }

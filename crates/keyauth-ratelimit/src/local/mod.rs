@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyauth_core::{
-    Clock, LimitDecision, LimitState, LimitWindow, Limited, LimitedCall, LimitedSubject, Limiter,
-    LookupError, Memo, OwnedCall, Slots, SystemClock, Timestamp, TryAcquire, Within,
+    Clock, LimitDecision, LimitState, Limited, LimitedCall, LimitedSubject, Limiter, LookupError,
+    Memo, OwnedCall, Slots, SystemClock, TryAcquire, Within,
 };
 
-use crate::algorithm::{Room, Standing, nanos};
+use crate::algorithm::{Room, Standing};
 use crate::answer::exceeded;
 use crate::subjects::{KINDS, place, subjects};
 use crate::sync::MutexGuard;
@@ -102,13 +102,6 @@ impl LocalLimiter {
         self.locked(call.limited, Look::AndCount, |locked| locked.decide(call, share))
     }
 
-    /// The present; the time of day only where a calendar asks for it.
-    fn now(&self, calendars: bool) -> Now {
-        let clock = &self.0.clock;
-        let wall = if calendars { clock.now() } else { Timestamp::MAX };
-        Now { uptime: nanos(clock.uptime()), wall }
-    }
-
     /// Locks the subjects of all limits and gives them to `decide`, which is one step so.
     fn locked<T>(&self, limited: &Limited, look: Look, decide: impl Fn(&mut Locked<'_>) -> T) -> T {
         let memo = match limited {
@@ -124,7 +117,7 @@ impl LocalLimiter {
                 let name = names.get(place)?.as_ref()?;
                 let subject = match look {
                     Look::Only => self.0.table.look(name),
-                    Look::AndCount => self.0.table.get(name, place, || self.now(true)),
+                    Look::AndCount => self.0.table.get(name, place, &self.0.clock),
                 };
                 Some((name, subject))
             });
@@ -147,14 +140,14 @@ impl LocalLimiter {
 
     /// After the locks, so that no subject sees a time before the last one.
     fn now_locked<'a>(
-        &self,
+        &'a self,
         limited: &'a Limited,
         counts: [Option<MutexGuard<'a, Counts>>; KINDS],
         by: Option<NonZeroU64>,
     ) -> Locked<'a> {
-        let calendar = |window| matches!(window, LimitWindow::Day | LimitWindow::Month);
-        let calendars = limited.limits().iter().any(|applied| calendar(applied.limit.window));
-        Locked { limited, counts, by, now: self.now(calendars) }
+        let mut locked = Locked { limited, counts, by, now: Now::by(&*self.0.clock) };
+        locked.arrange();
+        locked
     }
 
     /// The subjects that were found for a record, locked; `None` where nothing was, or one of them was
@@ -206,35 +199,53 @@ struct Locked<'a> {
     counts: [Option<MutexGuard<'a, Counts>>; KINDS],
     /// By what was found for the record, if anything was.
     by: Option<NonZeroU64>,
-    now: Now,
+    now: Now<'a>,
 }
 
 impl Locked<'_> {
-    /// Calls `each` with the count of each limit, as long as it says so. Says whether it did; all
-    /// counts are in the order of the limits then.
-    fn all(
-        &mut self,
-        share: u64,
-        cost: u64,
-        mut each: impl FnMut(usize, &mut Counter, &Asked<'_>) -> bool,
-    ) -> bool {
+    /// Has all counts stand in the order of the limits.
+    fn arrange(&mut self) {
+        let arranged = |by| self.counts.iter().flatten().all(|counts| counts.are_arranged_by(by));
+        if self.by.is_some_and(arranged) {
+            return;
+        }
         let mut places = [0; KINDS];
-        for (number, applied) in self.limited.limits().iter().enumerate() {
+        for applied in self.limited.limits() {
             let at = place(self.limited.counted(applied));
             let (Some(Some(counts)), Some(place)) = (self.counts.get_mut(at), places.get_mut(at))
             else {
                 // A group's, for a key without one.
                 continue;
             };
-            let asked = Asked { limit: &applied.limit, share, cost, now: self.now };
-            let counter = counts.counter(asked.limit, *place, self.by, self.now);
+            counts.arrange(&applied.limit, *place, &self.now);
             *place += 1;
-            if !each(number, counter, &asked) {
-                return false;
-            }
         }
         if let Some(by) = self.by {
             self.counts.iter_mut().flatten().for_each(|counts| counts.arranged(by));
+        }
+    }
+
+    /// Calls `each` with the count of each limit, as long as it says so. Says whether it did.
+    fn all(
+        &mut self,
+        share: u64,
+        cost: u64,
+        mut each: impl FnMut(usize, &mut Counter, &Asked<'_>) -> bool,
+    ) -> bool {
+        let mut counters =
+            self.counts.each_mut().map(|counts| counts.as_mut().map(|counts| counts.iter_mut()));
+        for (number, applied) in self.limited.limits().iter().enumerate() {
+            let at = place(self.limited.counted(applied));
+            let Some(Some(counters)) = counters.get_mut(at) else {
+                // A group's, for a key without one.
+                continue;
+            };
+            #[expect(clippy::expect_used, reason = "a limit must not be passed over")]
+            let counter = counters.next().expect("there is one for each, as they were arranged");
+            let asked = Asked { limit: &applied.limit, share, cost, now: &self.now };
+            if !each(number, counter, &asked) {
+                return false;
+            }
         }
         true
     }

@@ -1,6 +1,7 @@
 //! All counts of one subject.
 
 use std::num::NonZeroU64;
+use std::slice;
 
 use keyauth_core::Limit;
 use smallvec::SmallVec;
@@ -67,23 +68,14 @@ impl Counts {
         Self { list: self.list.clone(), ..Self::default() }
     }
 
-    /// The count of a limit, which is put into its place among those of the same call.
-    pub(super) fn counter(
-        &mut self,
-        limit: &Limit,
-        place: usize,
-        by: Option<NonZeroU64>,
-        now: Now,
-    ) -> &mut Counter {
-        if by.is_none() || by != self.arranged_by {
-            self.arrange(limit, place, now);
-        }
-        #[expect(clippy::indexing_slicing, reason = "it was put there, now or the last time")]
-        &mut self.list[place]
+    /// All of them: first those that were put into their places, one after the other.
+    pub(super) fn iter_mut(&mut self) -> slice::IterMut<'_, Counter> {
+        self.list.iter_mut()
     }
 
-    /// Looks for the count of a limit where it was the last time, and elsewhere.
-    fn arrange(&mut self, limit: &Limit, place: usize, now: Now) {
+    /// Puts the count of a limit into its place among those of the same call: looks for it where
+    /// it was the last time, and elsewhere.
+    pub(super) fn arrange(&mut self, limit: &Limit, place: usize, now: &Now<'_>) {
         if self.list.get(place).is_some_and(|counter| counter.is_of(limit)) {
             return;
         }
@@ -97,13 +89,18 @@ impl Counts {
         self.arranged_by = None;
     }
 
-    /// Notes that all counts are in the order of somebody's limits.
+    /// Whether all counts are in the order of somebody's limits.
+    pub(super) fn are_arranged_by(&self, by: NonZeroU64) -> bool {
+        self.arranged_by == Some(by)
+    }
+
+    /// Notes that they are.
     pub(super) const fn arranged(&mut self, by: NonZeroU64) {
         self.arranged_by = Some(by);
     }
 
     /// Forgets what is idle, and the subject where that is all. Says whether it is.
-    pub(super) fn tidy(&mut self, now: Now) -> bool {
+    pub(super) fn tidy(&mut self, now: &Now<'_>) -> bool {
         self.arranged_by = None;
         self.list.retain(|counter| !counter.is_idle(now));
         self.forgotten = self.list.is_empty();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
-use keyauth_core::LimitedSubject;
+use keyauth_core::{Clock, LimitedSubject};
 use papaya::HashMap;
 use tokio::runtime::Handle;
 
@@ -55,24 +55,24 @@ impl Table {
         &self,
         name: &LimitedSubject,
         kind: usize,
-        now: impl FnOnce() -> Now,
+        clock: &Arc<dyn Clock>,
     ) -> Arc<Subject> {
         let subjects = self.subjects.pin();
         if let Some(subject) = subjects.get(name) {
             return Arc::clone(subject);
         }
-        let now = now();
+        let now = Now::by(&**clock);
         let mut entrance = self.entrance.lock().unwrap_or_else(PoisonError::into_inner);
         let Entrance { crowds, swept_at } = &mut *entrance;
         #[expect(clippy::indexing_slicing, reason = "there is one for each kind")]
         let crowd = &mut crowds[kind];
-        if crowd.as_ref().is_some_and(|crowd| is_idle(crowd, now)) {
+        if crowd.as_ref().is_some_and(|crowd| is_idle(crowd, &now)) {
             *crowd = None;
         }
         if subjects.len() >= self.capacity {
             if swept_at.is_none_or(|last| now.uptime.saturating_sub(last) >= SWEEP) {
                 *swept_at = Some(now.uptime);
-                self.begin_sweep(now);
+                self.begin_sweep(Arc::clone(clock));
             }
             if subjects.len() >= self.capacity {
                 return Arc::clone(crowd.get_or_insert_with(|| Arc::new(Subject::crowd(self.id))));
@@ -102,13 +102,13 @@ impl Table {
 
     /// Forgets who is idle, beside the request that comes first where that can be: it takes as
     /// long as there are subjects.
-    fn begin_sweep(&self, now: Now) {
+    fn begin_sweep(&self, clock: Arc<dyn Clock>) {
         match Handle::try_current() {
             Ok(runtime) => {
                 let subjects = Arc::clone(&self.subjects);
-                runtime.spawn_blocking(move || sweep(&subjects, now));
+                runtime.spawn_blocking(move || sweep(&subjects, &*clock));
             }
-            Err(_) => sweep(&self.subjects, now),
+            Err(_) => sweep(&self.subjects, &*clock),
         }
     }
 
@@ -118,71 +118,77 @@ impl Table {
 }
 
 /// Forgets who is idle.
-fn sweep(subjects: &Subjects, now: Now) {
+fn sweep(subjects: &Subjects, clock: &dyn Clock) {
+    let now = Now::by(clock);
     let subjects = subjects.pin();
     for (name, subject) in &subjects {
-        if is_idle(subject, now) {
+        if is_idle(subject, &now) {
             subjects.remove(name);
         }
     }
 }
 
 /// Whether nothing counts there. Whoever still holds it then finds out, and looks again.
-fn is_idle(subject: &Subject, now: Now) -> bool {
+fn is_idle(subject: &Subject, now: &Now<'_>) -> bool {
     subject.lock().is_none_or(|mut counts| counts.tidy(now))
 }
 
 #[cfg(test)]
 mod tests {
-    use keyauth_core::{Limit, Timestamp};
+    use std::time::Duration;
+
+    use keyauth_core::Limit;
+    use keyauth_testkit::FakeClock;
 
     use super::super::counter::Asked;
     use super::*;
 
+    /// Lets one pass, if it fits.
+    fn passes(subject: &Subject, limit: &Limit, clock: &FakeClock) -> bool {
+        let now = Now::by(clock);
+        let asked = Asked { limit, share: 1, cost: 1, now: &now };
+        let mut counts = subject.lock().expect("it is there");
+        counts.arrange(limit, 0, &now);
+        let counter = counts.iter_mut().next().expect("it was arranged");
+        let fits = counter.fits(&asked);
+        counter.add(&asked);
+        fits
+    }
+
     #[test]
     fn who_still_holds_what_was_forgotten_finds_out() {
         let table = Table::new(1);
-        let now = Now { uptime: 1, wall: Timestamp::from_micros(0) };
+        let fake = Arc::new(FakeClock::default());
+        let clock: Arc<dyn Clock> = Arc::clone(&fake) as _;
         let name = || LimitedSubject::Other("any".into());
-        let held = table.get(&name(), 0, || now);
-        sweep(&table.subjects, now);
+        let held = table.get(&name(), 0, &clock);
+        sweep(&table.subjects, &*fake);
         assert!(held.lock().is_none() && table.len() == 0);
-        let again = table.get(&name(), 0, || now);
-        let limit = Limit::per_second(1);
-        let mut counts = again.lock().expect("it is there");
-        let asked = Asked { limit: &limit, share: 1, cost: 1, now };
-        counts.counter(&limit, 0, None, now).add(&asked);
-        drop(counts);
-        sweep(&table.subjects, now);
+        let again = table.get(&name(), 0, &clock);
+        assert!(passes(&again, &Limit::per_second(1), &fake));
+        sweep(&table.subjects, &*fake);
         assert!(again.lock().is_some() && table.len() == 1, "what counts is kept");
     }
 
     #[test]
     fn who_holds_the_crowd_when_he_is_given_a_place_finds_out() {
         let table = Table::new(1);
-        let now = |uptime| Now { uptime, wall: Timestamp::from_micros(0) };
+        let fake = Arc::new(FakeClock::default());
+        let clock: Arc<dyn Clock> = Arc::clone(&fake) as _;
         let name = |name: &str| LimitedSubject::Other(name.into());
         let limit = Limit::per_second(2);
-        let count = |subject: &Subject, now| {
-            let asked = Asked { limit: &limit, share: 1, cost: 1, now };
-            let mut counts = subject.lock().expect("it is there");
-            let counter = counts.counter(&limit, 0, None, now);
-            let fits = counter.fits(&asked);
-            counter.add(&asked);
-            fits
-        };
-        let begin = SWEEP;
-        assert!(count(&table.get(&name("first"), 0, || now(begin)), now(begin)));
-        let later = now(begin + 900_000_000);
-        let crowd = table.get(&name("second"), 0, || later);
-        assert!(count(&crowd, later) && table.is_current(&name("second"), &crowd));
+        assert!(passes(&table.get(&name("first"), 0, &clock), &limit, &fake));
+        fake.advance(Duration::from_millis(900));
+        let crowd = table.get(&name("second"), 0, &clock);
+        assert!(passes(&crowd, &limit, &fake) && table.is_current(&name("second"), &crowd));
         // The first is idle by now, the crowd is not, and a sweep is due.
-        let end = now(begin + 2 * SWEEP);
-        assert!(count(&crowd, end));
-        let own = table.get(&name("second"), 0, || end);
+        fake.advance(Duration::from_nanos(2 * SWEEP));
+        assert!(passes(&crowd, &limit, &fake));
+        let own = table.get(&name("second"), 0, &clock);
         assert!(!own.is_crowd() && table.is_current(&name("second"), &own));
         assert!(!table.is_current(&name("second"), &crowd), "what counts there is not his");
         assert!(table.is_current(&name("third"), &crowd));
-        assert!(count(&own, end) && !count(&own, end), "he begins with what they have used");
+        let fits = || passes(&own, &limit, &fake);
+        assert!(fits() && !fits(), "he begins with what they have used");
     }
 }
