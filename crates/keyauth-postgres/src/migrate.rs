@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "owners", include_str!("../migrations/0006_owners.sql")),
     (7, "lifecycle", include_str!("../migrations/0007_lifecycle.sql")),
     (8, "requests", include_str!("../migrations/0008_requests.sql")),
+    (9, "quicker budgets", include_str!("../migrations/0009_quicker_budgets.sql")),
 ];
 
 /// The version that this code reads and writes.
