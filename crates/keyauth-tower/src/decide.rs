@@ -287,7 +287,9 @@ impl Settings {
 
     /// Refuses a request whose key nobody has issued, and remembers whose it was.
     fn refuse_unknown<B>(&self, request: &Request<B>, span: &Span) -> Refusal {
-        if let (Some(guard), Some(client)) = (self.guard(), self.client(request)) {
+        if let Some(guard) = self.guard()
+            && let Some(client) = self.client(request)
+        {
             guard.failed(&client);
         }
         self.refuse(request, span, Denial::InvalidKey)

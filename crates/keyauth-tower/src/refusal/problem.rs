@@ -31,8 +31,11 @@ pub(super) fn render(refusal: &Refusal, style: &Style) -> Response<Bytes> {
         detail: if missing { &style.advice } else { refusal.detail() },
         violated_policies: &refusal.exceeded,
     };
+    // As long as most are.
+    let mut body = Vec::with_capacity(256);
     // Strings and a number: there is nothing in it that could fail to serialise.
-    let mut response = Response::new(serde_json::to_vec(&problem).unwrap_or_default().into());
+    let _ = serde_json::to_writer(&mut body, &problem);
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -55,7 +58,7 @@ fn challenge(refusal: &Refusal, style: &Style) -> Option<HeaderValue> {
             format!("{scheme}, error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" "))
         }
         Reason::Denied(_) if refusal.status() == StatusCode::UNAUTHORIZED => {
-            format!("{scheme}, error=\"invalid_token\"")
+            return HeaderValue::try_from(&style.invalid_token).ok();
         }
         _ => return None,
     };

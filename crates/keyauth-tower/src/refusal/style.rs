@@ -16,6 +16,8 @@ pub(crate) type Reshape = dyn Fn(&Refusal, &mut Response<Bytes>) + Send + Sync;
 pub(crate) struct Style {
     /// The scheme and realm of `WWW-Authenticate`.
     pub(crate) challenge: String,
+    /// The challenge for a key that is not good, which most refusals have.
+    pub(crate) invalid_token: String,
     /// What to tell whoever sent no key.
     pub(crate) advice: String,
     /// What the application does to a response that is ready.
@@ -28,7 +30,8 @@ impl Style {
         // A challenge must name a scheme that would be accepted (RFC 9110 section 11.6.1).
         let scheme = if sources.has_bearer() { "Bearer" } else { "ApiKey" };
         let challenge = format!("{scheme} realm=\"{realm}\"");
-        Self { challenge, advice: sources.advice(), reshape: None }
+        let invalid_token = format!("{challenge}, error=\"invalid_token\"");
+        Self { challenge, invalid_token, advice: sources.advice(), reshape: None }
     }
 }
 
