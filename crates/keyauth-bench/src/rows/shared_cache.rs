@@ -200,14 +200,15 @@ pub(crate) fn fred(bench: &Bench) -> Result<Row, String> {
     let get = |how: How| {
         let (names, client) = (Arc::clone(&names), client.clone());
         bench.block_on(async move {
-            one_by_one(names.len(), |number| {
+            let all = one_by_one(names.len(), |number| {
                 let (name, client) = (names[number].clone(), &client);
                 async move {
                     let get = CustomCommand::new_static("GET", ClusterHash::FirstKey, false);
                     how.get(client.custom(get, vec![name])).await;
                 }
-            })
-            .await
+            });
+            // Large.
+            Box::pin(all).await
         })
     };
     let what = "a key from the shared cache, over fred; a GET of the same bytes";
