@@ -115,3 +115,15 @@ impl Subscription {
         self.status == Status::Active && self.ends_at.is_none_or(|end| now < end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_record_leaves_room_for_what_a_cache_needs_beside_it() {
+        // Of 512 bytes a cached key, without its strings.
+        assert!(size_of::<KeyRecord>() <= 416, "{}", size_of::<KeyRecord>());
+    }
+}
