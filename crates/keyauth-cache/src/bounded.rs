@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use keyauth_core::KeyDigest;
-use papaya::{Compute, HashMap, Operation, ResizeMode};
+use papaya::{Compute, Equivalent, Guard, HashMap, Operation, ResizeMode};
 
 use crate::lease::micros;
 use crate::observe;
@@ -20,16 +21,49 @@ const MOST_CHANCES: usize = 64;
 /// which is to be over soon; and this many are moved in less time than a load takes.
 const MOVED_AT_ONCE: usize = 256;
 
+/// After how many that are new what the map no longer needs is given back. It does so itself after
+/// some dozens of removals, of which there are none while it grows: the tables it grew out of would
+/// stay, as large as the last one together.
+const GIVEN_BACK_AFTER: usize = 1024;
+
 /// Values by digest, as many as there is room for. Where there is none, one goes that was not read
 /// since it came or was passed over last (second chance, or CLOCK: Corbató 1968): a read leaves
 /// nothing but a flag, and that once.
 ///
 /// What has lived for its time is there for nobody, and makes room when others need it.
 pub(crate) struct Bounded<V> {
-    map: HashMap<KeyDigest, Slot<V>, RandomState>,
+    map: HashMap<Place, Slot<V>, RandomState>,
     capacity: usize,
     /// Who came first, or was passed over first. Some may be gone from the map already.
-    queue: Mutex<VecDeque<KeyDigest>>,
+    queue: Mutex<VecDeque<Prefix>>,
+}
+
+/// A digest, found by its first bytes and known by all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place(KeyDigest);
+
+/// The first bytes of a digest, which are as random as all of it: enough to hash it by, and for the
+/// queue. Where two digests began alike, the one that came first would go for the other.
+#[derive(Clone, Copy, Hash)]
+struct Prefix(u64);
+
+impl Place {
+    fn prefix(&self) -> Prefix {
+        let [a, b, c, d, e, f, g, h, ..] = *self.0.as_bytes();
+        Prefix(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.prefix().hash(state);
+    }
+}
+
+impl Equivalent<Place> for Prefix {
+    fn equivalent(&self, place: &Place) -> bool {
+        self.0 == place.prefix().0
+    }
 }
 
 struct Slot<V> {
@@ -60,7 +94,7 @@ impl<V: Send + Sync + 'static> Bounded<V> {
         read: impl FnOnce(&V) -> Option<T>,
     ) -> Option<T> {
         let map = self.map.pin();
-        let slot = map.get(digest).filter(|slot| micros(now) < slot.ends_at)?;
+        let slot = map.get(&Place(*digest)).filter(|slot| micros(now) < slot.ends_at)?;
         // Written once: a line that nobody writes stays with all cores.
         if !slot.was_read.load(Ordering::Relaxed) {
             slot.was_read.store(true, Ordering::Relaxed);
@@ -79,16 +113,17 @@ impl<V: Send + Sync + 'static> Bounded<V> {
         let ends_at = micros(now.saturating_add(jittered(lifetime, &digest)));
         let lives = |slot: &Slot<V>| micros(now) < slot.ends_at;
         let new = |value| Slot { value, ends_at, was_read: AtomicBool::new(false) };
+        let place = Place(digest);
         let map = self.map.pin();
         // `compute` alone would do, but nothing moves to a greater table by it.
-        if !map.contains_key(&digest) {
+        if !map.contains_key(&place) {
             let Made::New(value) = make(None) else { return false };
-            if map.try_insert(digest, new(value)).is_ok() {
-                self.make_room(digest, now);
+            if map.try_insert(place, new(value)).is_ok() {
+                self.make_room(place.prefix(), now);
                 return true;
             }
         }
-        let done = map.compute(digest, |there| {
+        let done = map.compute(place, |there| {
             let there = there.map(|(_, slot)| slot).filter(|slot| lives(slot));
             match make(there.map(|slot| &slot.value)) {
                 Made::New(value) => Operation::Insert(new(value)),
@@ -97,7 +132,7 @@ impl<V: Send + Sync + 'static> Bounded<V> {
             }
         });
         match done {
-            Compute::Inserted(..) => self.make_room(digest, now),
+            Compute::Inserted(..) => self.make_room(place.prefix(), now),
             Compute::Updated { old: (_, old), .. } if !lives(old) => observe::evicted("expired"),
             Compute::Updated { .. } | Compute::Removed(..) => {}
             Compute::Aborted(kept) => return kept,
@@ -106,7 +141,7 @@ impl<V: Send + Sync + 'static> Bounded<V> {
     }
 
     pub(crate) fn remove(&self, digest: &KeyDigest) {
-        self.map.pin().remove(digest);
+        self.map.pin().remove(&Place(*digest));
     }
 
     pub(crate) fn clear(&self) {
@@ -120,15 +155,15 @@ impl<V: Send + Sync + 'static> Bounded<V> {
     }
 
     /// Queues one that is new, and has others go as long as there are too many.
-    fn make_room(&self, digest: KeyDigest, now: Duration) {
+    fn make_room(&self, prefix: Prefix, now: Duration) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.push_back(digest);
+        queue.push_back(prefix);
         let map = self.map.pin();
         let mut chances = MOST_CHANCES;
         // Those that were removed are in the queue for as long as there is room.
         let most_queued = self.capacity.saturating_mul(2);
         while map.len() > self.capacity || queue.len() > most_queued {
-            let Some(first) = queue.pop_front() else { return };
+            let Some(first) = queue.pop_front() else { break };
             let Some(slot) = map.get(&first) else { continue };
             let lives = micros(now) < slot.ends_at;
             if lives && chances > 0 && slot.was_read.swap(false, Ordering::Relaxed) {
@@ -138,6 +173,10 @@ impl<V: Send + Sync + 'static> Bounded<V> {
                 map.remove(&first);
                 observe::evicted(if lives { "size" } else { "expired" });
             }
+        }
+        let grows = queue.len() < self.capacity;
+        if grows && queue.len().is_multiple_of(GIVEN_BACK_AFTER) {
+            self.map.guard().flush();
         }
     }
 }
@@ -225,6 +264,19 @@ mod tests {
         };
         assert!(bounded.put(digest(0), later, LIFETIME, there));
         assert_eq!(bounded.get(&digest(0), later, |value| Some(*value)), Some(1));
+    }
+
+    #[test]
+    fn digests_that_begin_alike_are_two() {
+        let bounded = bounded(2, 0..1);
+        let mut bytes = *digest(0).as_bytes();
+        bytes[31] = 1;
+        let alike = KeyDigest::from_bytes(bytes);
+        assert_eq!(bounded.get(&alike, NOW, |value| Some(*value)), None);
+        bounded.put(alike, NOW, LIFETIME, |_| Made::New(1));
+        assert_eq!((get(&bounded, 0), bounded.len()), (Some(0), 2));
+        bounded.remove(&alike);
+        assert_eq!((get(&bounded, 0), bounded.len()), (Some(0), 1));
     }
 
     #[test]
