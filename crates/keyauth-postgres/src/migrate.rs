@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "lifecycle", include_str!("../migrations/0007_lifecycle.sql")),
     (8, "requests", include_str!("../migrations/0008_requests.sql")),
     (9, "quicker budgets", include_str!("../migrations/0009_quicker_budgets.sql")),
+    (10, "kept plans", include_str!("../migrations/0010_kept_plans.sql")),
 ];
 
 /// The version that this code reads and writes.

@@ -172,6 +172,40 @@ async fn closed_charges_are_forgotten_after_a_day() {
     assert_eq!(state(ledger, &budget).await.used, units(2));
 }
 
+/// Plans are kept, and made where tables are small: they have to be right where they are large.
+#[tokio::test]
+async fn nothing_that_a_charge_does_reads_a_table_whole() {
+    let world = World::create().await;
+    let mut psql = world.psql().await;
+    execute(
+        &mut psql,
+        "BEGIN; \
+         CREATE FUNCTION pg_temp.reserve(id text, lasts interval) RETURNS text LANGUAGE sql AS $$ \
+             SELECT outcome FROM keyauth.reserve_charge(id, '{\"\"}', '{owner ada}', '{monthly}', \
+                 '{month}', '{UTC}', '{1000}', '{false}', 10, true, lasts) $$; \
+         SELECT pg_temp.reserve('settled', '1 minute'), pg_temp.reserve('abandoned', '0'), \
+             pg_temp.reserve('abandoned too', '0'); \
+         SELECT keyauth.renew_charges('{settled}', '1 minute'); \
+         SELECT keyauth.settle_charge('settled', 5); \
+         SELECT keyauth.close_some_abandoned(); \
+         SELECT pg_temp.reserve('abandoned again', '0'); \
+         SELECT keyauth.budget_states('{\"\"}', '{owner ada}', '{monthly}', '{month}', '{UTC}'); \
+         SELECT keyauth.book_charge('booked', '{\"\"}', '{owner ada}', '{monthly}', '{month}', \
+             '{UTC}', '{1000}', '{false}', 10, true)",
+    )
+    .await;
+    let [found, whole]: [i64; 2] = sqlx::query_scalar(
+        "SELECT ARRAY[sum(idx_scan), sum(seq_scan)]::bigint[] FROM pg_stat_xact_user_tables \
+         WHERE schemaname = 'keyauth' AND relname IN ('accounts', 'charges')",
+    )
+    .fetch_one(&mut psql)
+    .await
+    .map(|counts: Vec<i64>| counts.try_into().expect("two"))
+    .expect("counted");
+    assert!(found > 10, "only {found} by an index");
+    assert_eq!(whole, 0, "{found} by an index, but {whole} without one");
+}
+
 /// A zone that the server does not know is an error of its own, which no retry mends; and a lock that
 /// somebody holds keeps nobody for long.
 #[tokio::test]
