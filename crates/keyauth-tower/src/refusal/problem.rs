@@ -1,5 +1,7 @@
 //! Refusals as `application/problem+json` (RFC 9457).
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
@@ -21,7 +23,25 @@ struct Problem<'a> {
     violated_policies: &'a [String],
 }
 
+/// The body of most refusals, where somebody tries keys. It is copied: to share it, all cores would
+/// have to count who does.
+static INVALID_KEY: LazyLock<Vec<u8>> =
+    LazyLock::new(|| body(&Refusal::of(Denial::InvalidKey), &Style::default()));
+
 pub(super) fn render(refusal: &Refusal, style: &Style) -> Response<Bytes> {
+    let is_usual = refusal.reason == Reason::Denied(Denial::InvalidKey);
+    let body = if is_usual { INVALID_KEY.clone() } else { body(refusal, style) };
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = refusal.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(challenge) = challenge(refusal, style) {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+fn body(refusal: &Refusal, style: &Style) -> Vec<u8> {
     let status = refusal.status();
     let missing = refusal.reason == Reason::Denied(Denial::MissingKey);
     let problem = Problem {
@@ -35,14 +55,7 @@ pub(super) fn render(refusal: &Refusal, style: &Style) -> Response<Bytes> {
     let mut body = Vec::with_capacity(256);
     // Strings and a number: there is nothing in it that could fail to serialise.
     let _ = serde_json::to_writer(&mut body, &problem);
-    let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if let Some(challenge) = challenge(refusal, style) {
-        headers.insert(WWW_AUTHENTICATE, challenge);
-    }
-    response
+    body
 }
 
 /// The challenge of RFC 6750 section 3: without an error for whoever presented nothing.
