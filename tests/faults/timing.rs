@@ -51,12 +51,7 @@ impl Times {
 
     /// Means of the two, and the squares of their standard errors.
     fn means(&self) -> [(f64, f64); 2] {
-        self.0.each_ref().map(|times| {
-            let count = f64::from(u32::try_from(times.len()).expect("a count"));
-            let mean = times.iter().sum::<f64>() / count;
-            let off = times.iter().map(|time| (time - mean).powi(2)).sum::<f64>();
-            (mean, off / (count - 1.0) / count)
-        })
+        self.0.each_ref().map(|times| mean(times))
     }
 
     /// Welch's t (B. L. Welch, 1947).
@@ -71,6 +66,14 @@ impl Times {
         let figure = format!("t = {t:.1}, of {} and {} times", counts[0], counts[1]);
         report.row(name, figure, "between -10 and 10", t.abs() < MOST);
     }
+}
+
+/// The mean of numbers, and the square of its standard error.
+fn mean(of: &[f64]) -> (f64, f64) {
+    let count = f64::from(u32::try_from(of.len()).expect("a count"));
+    let mean = of.iter().sum::<f64>() / count;
+    let off = of.iter().map(|one| (one - mean).powi(2)).sum::<f64>();
+    (mean, off / (count - 1.0) / count)
 }
 
 /// Numbers that follow no pattern (xorshift, G. Marsaglia, 2003).
@@ -173,10 +176,8 @@ async fn digests(report: &mut Report) {
         let [one, other] = times.means();
         apart.push(one.0 - other.0);
     }
-    let count = f64::from(u32::try_from(apart.len()).expect("a count"));
-    let mean = apart.iter().sum::<f64>() / count;
-    let off = apart.iter().map(|apart| (apart - mean).powi(2)).sum::<f64>();
-    let t = mean / (off / (count - 1.0) / count).sqrt();
+    let (mean, error) = mean(&apart);
+    let t = mean / error.sqrt();
     let figure = format!("t = {t:.1}, {mean:.2} ns in {CACHES} caches");
     let name = "timing in process: digests that differ in the last byte, and in the first";
     report.row(name, figure, format!("between -{MOST} and {MOST}"), t.abs() < MOST);
