@@ -11,6 +11,7 @@
 )]
 
 mod args;
+mod awake;
 mod bench;
 pub mod by_hand;
 mod client;
