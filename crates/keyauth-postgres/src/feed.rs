@@ -344,9 +344,18 @@ impl FeedReader for PostgresFeedReader {
     }
 
     async fn leave(mut self) {
-        if let Some(session) = &mut self.session {
-            let left = self.registration.leave(&mut session.listener);
-            let _ = timeout(POLL_DEADLINE, left).await;
+        if !self.registration.is_known() {
+            return;
         }
+        // A poll that was given up half way has taken its session along, and whoever revokes would
+        // wait for this instance until it is taken for dead.
+        let left = async {
+            let mut session = match self.session.take() {
+                Some(session) => session,
+                None => self.connect().await?,
+            };
+            Ok::<_, DecodeError>(self.registration.leave(&mut session.listener).await?)
+        };
+        let _ = timeout(POLL_DEADLINE, left).await;
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use keyauth_core::{ChangeFeed, FeedReader, Instance, NewKey, Propagation, Subject, TenantId};
 use keyauth_postgres::sqlx;
+use tokio::time::timeout;
 
 use super::world::{REVOKED, World, instance};
 
@@ -27,11 +28,23 @@ async fn a_waiting_revoke_returns_when_all_have_acknowledged() {
     let [first, second] = served;
     first.background.shutdown().await;
     second.background.shutdown().await;
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM keyauth.instances")
-        .fetch_one(world.store.pool())
-        .await
-        .expect("a count");
-    assert_eq!(left, 0, "who leaves in order is not waited for");
+    assert_eq!(registered(&world).await, 0, "who leaves in order is not waited for");
+}
+
+async fn registered(world: &World) -> i64 {
+    let count = sqlx::query_scalar("SELECT count(*) FROM keyauth.instances");
+    count.fetch_one(world.store.pool()).await.expect("a count")
+}
+
+#[tokio::test]
+async fn who_leaves_in_the_midst_of_a_poll_is_not_waited_for() {
+    let world = World::create().await;
+    let mut reader = world.store.reader(instance("leaving").0);
+    reader.poll().await.expect("a page");
+    assert_eq!(registered(&world).await, 1);
+    timeout(Duration::ZERO, reader.poll()).await.expect_err("it is given up");
+    reader.leave().await;
+    assert_eq!(registered(&world).await, 0);
 }
 
 #[tokio::test]
